@@ -123,7 +123,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """Where the SDK publishes to and reads from by default."""
 
-    redis: Annotated[str, Option("Redis to publish to, redis://, rediss:// or redis+sentinel://")] = (
+    redis: Annotated[str, Option("Redis to publish to, redis://, rediss://, redis+sentinel:// or redis+cluster://")] = (
         "redis://127.0.0.1:6379"
     )
     url: Annotated[str, Option("Tidewire service to read from, http:// or https://")] = (

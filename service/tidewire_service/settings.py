@@ -39,7 +39,7 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     redis: Annotated[
         str,
         Option(
-            "Redis or Valkey that holds the log, redis://, rediss://, unix:// or redis+sentinel://a,b,c/NAME",
+            "Redis or Valkey with the log, redis://, rediss://, unix://, redis+sentinel://a,b,c/NAME or redis+cluster://a,b,c",
             section="Redis",
         ),
     ] = default_of(ClientSettings, "redis")

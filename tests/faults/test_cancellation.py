@@ -100,7 +100,7 @@ async def test_a_live_connection_ends_when_it_is_cancelled_as_it_connects_or_is_
     world: World, monkeypatch: pytest.MonkeyPatch, event: str, ticks: int
 ) -> None:
     """`asyncio.wait_for` of Python 3.11 loses a cancellation that comes with the result: a shutdown never ended."""
-    locator = locator_of(parse_redis_url(world.valkey.url))
+    locator = locator_of(parse_redis_url(world.valkey.url), Keys("tw").clock)
     connection = LiveConnection(locator, Keys("tw"), lambda channel, payload: None)
     connect, connecting, may_connect = connection._connect, asyncio.Event(), asyncio.Event()
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
 from sentinels import DOWN_S, Sentinels, Server
@@ -22,10 +20,10 @@ from tidewire.model.batch import decode_batch, encode_batch, make_batch
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 
 from .conftest import World
-from .processes import Service, Valkey
+from .load import Load
+from .processes import Valkey
 
 pytestmark = pytest.mark.fault
-METRICS = [f"plant/{n}/temperature" for n in range(5)]
 
 
 @pytest.fixture(scope="module")
@@ -53,49 +51,10 @@ async def _moved(sentinels: Sentinels, old: Server) -> Server:
     return primary
 
 
-class _Load:
-    """A service, subscribers and publishers on what Sentinels watch, and how long nothing was acknowledged."""
-
-    def __init__(self, world: World, sentinels: Sentinels) -> None:
-        self.world = world
-        self.sentinels = sentinels
-        self.feeds = [world.feed(sentinels.url) for _ in range(3)]
-
-    async def start(self, *, every_s: float = 0.01) -> Service:
-        service = await self.world.service(self.sentinels.url)
-        for _ in range(10):
-            self.world.subscriber(service.address)
-        await self.world.all_live()
-        for feed in self.feeds:
-            feed.start(METRICS, every_s=every_s)
-        await eventually(lambda: len(self.world.book.acked) > 100)
-        return service
-
-    async def settle(self, primary: Server, since_s: float) -> float:
-        """Publish on for a while, then check every ledger; return the longest time without an acknowledgement."""
-        moved_s = time.time()
-        await eventually(lambda: sum(batch.sent_s > moved_s for batch in self.world.book.acked) > 200)
-        for feed in self.feeds:
-            await feed.stop()
-        self.world.valkey = cast("Valkey", primary)  # what is read at the end is read there
-        await self.world.settled()
-        times = sorted(batch.sent_s for batch in self.world.book.acked if batch.sent_s > since_s - 0.1)
-        return max(later - sooner for sooner, later in itertools.pairwise(times))
-
-    async def gone(self) -> int:
-        """Return how many acknowledged batches the log does not hold."""
-        stored = await self.world.stored()
-        return sum(batch.body not in stored for batch in self.world.book.acked)
-
-    def seen(self, *kinds: str) -> set[int]:
-        """Return how often each subscriber saw these."""
-        return {s.ledger.count(kind) for s in self.world.subscribers for kind in kinds}
-
-
 async def test_row_29_a_coordinated_failover_loses_nothing_and_ends_no_stream(
     world: World, sentinels: Sentinels
 ) -> None:
-    load = _Load(world, sentinels)
+    load = Load(world, sentinels.url)
     service = await load.start()
     old, asked_s = await _primary(sentinels), time.time()
     await asyncio.to_thread(sentinels.fail_over, "COORDINATED")
@@ -113,7 +72,7 @@ async def test_row_29_a_coordinated_failover_loses_nothing_and_ends_no_stream(
 
 
 async def test_row_30_the_old_primary_is_left_though_it_goes_on_as_one(world: World, sentinels: Sentinels) -> None:
-    load = _Load(world, sentinels)
+    load = Load(world, sentinels.url)
     service = await load.start(every_s=0.001)
     old, asked_s = await _primary(sentinels), time.time()
     failing_over = asyncio.create_task(asyncio.to_thread(sentinels.fail_over))
@@ -145,7 +104,7 @@ async def test_row_30_the_old_primary_is_left_though_it_goes_on_as_one(world: Wo
 async def test_row_31_a_primary_that_ends_or_hangs_is_replaced(
     world: World, sentinels: Sentinels, how: signal.Signals
 ) -> None:
-    load = _Load(world, sentinels)
+    load = Load(world, sentinels.url)
     service = await load.start()
     old, ended_s = await _primary(sentinels), time.time()
     old.signal(how)
@@ -163,7 +122,7 @@ async def test_row_31_a_primary_that_ends_or_hangs_is_replaced(
 
 
 async def test_row_32_without_any_sentinel_all_goes_on_at_the_last_address(world: World, sentinels: Sentinels) -> None:
-    load = _Load(world, sentinels)
+    load = Load(world, sentinels.url)
     service = await load.start()
     primary = await _primary(sentinels)
     for sentinel in sentinels.sentinels:

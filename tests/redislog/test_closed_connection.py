@@ -9,7 +9,8 @@ import uvloop
 from servers import Valkey
 
 from tidewire.errors import LogUnavailable
-from tidewire.redislog.log import RedisLog, _translated
+from tidewire.redislog.log import RedisLog
+from tidewire.redislog.server import translated
 
 
 def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey: Valkey) -> None:
@@ -19,7 +20,7 @@ def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey:
             connection = await log.redis.connection_pool.get_connection()
             connection._writer.transport.abort()
             await asyncio.sleep(0)  # the transport is closed in the loop's next turn
-            with pytest.raises(LogUnavailable, match="closed"), _translated(log.url):
+            with pytest.raises(LogUnavailable, match="closed"), translated(log.url):
                 await connection.send_command("PING")
             await log.redis.connection_pool.release(connection)
             assert await log.ping() >= 0, "the next call has a connection of its own"
@@ -30,7 +31,7 @@ def test_a_write_to_a_transport_that_uvloop_closed_is_a_log_that_is_away(valkey:
 
 
 def test_an_error_of_our_own_is_not_taken_for_one(valkey: Valkey) -> None:
-    with pytest.raises(RuntimeError, match="something else"), _translated(valkey.url):
+    with pytest.raises(RuntimeError, match="something else"), translated(valkey.url):
         raise RuntimeError("something else")
 
 

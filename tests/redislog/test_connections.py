@@ -13,7 +13,7 @@ import pytest
 from waiting import HANG_S, eventually
 
 from tidewire.errors import LogFull, LogUnavailable
-from tidewire.redislog import log as log_module
+from tidewire.redislog import server as server_module
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 
 ELSEWHERE = [
@@ -155,7 +155,7 @@ async def test_commands_in_flight_end_and_their_connections_go_when_they_have_en
 
 
 async def test_a_server_that_refuses_everything_is_not_stormed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_module, "_GIVE_UP_EACH_S", HANG_S)
+    monkeypatch.setattr(server_module, "_GIVE_UP_EACH_S", HANG_S)
     log = RedisLog(await server.start())
     told: list[None] = []
     log.on_given_up = lambda: told.append(None)

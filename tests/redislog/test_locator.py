@@ -20,10 +20,12 @@ from waiting import HANG_S, eventually, generous
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import encode_batch, make_batch
-from tidewire.redislog.locator import Fixed, Sentinel, Votes, locator_of
+from tidewire.redislog.cluster import Endpoint
+from tidewire.redislog.locator import Socket, locator_of
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 from tidewire.redislog.redis_url import Address, parse_redis_url
 from tidewire.redislog.redis_url import Sentinels as Named
+from tidewire.redislog.sentinel import Sentinel, Votes
 
 ROOT = Path(__file__).parents[2]
 _PASSWORD, _SENTINEL_PASSWORD = "of-the-data", "of-the-sentinels"
@@ -84,8 +86,9 @@ async def test_an_address_without_sentinels_is_where_it_says() -> None:
         "redis://[::1]:2": ("::1", 2),
         "unix:///tmp/r.sock": ("/tmp/r.sock", 0),
     }.items():
-        locator = locator_of(parse_redis_url(url))
-        assert isinstance(locator, Fixed)
+        locator = locator_of(parse_redis_url(url), "tw:{0}:clock")
+        assert isinstance(locator, Socket if url.startswith("unix") else Endpoint)
+        locator.doubt()
         assert await locator.locate() == locator.address == address
 
 
@@ -248,7 +251,7 @@ async def test_a_log_that_was_closed_finds_the_primary_again(sentinels: Sentinel
 
 
 async def test_all_that_wait_for_the_first_answer_get_it(sentinels: Sentinels) -> None:
-    locator = locator_of(parse_redis_url(sentinels.url))
+    locator = locator_of(parse_redis_url(sentinels.url), "tw:{0}:clock")
     assert isinstance(locator, Sentinel)
     found = await asyncio.gather(*[locator.locate() for _ in range(20)])
     assert set(found) == {sentinels.primary.address}

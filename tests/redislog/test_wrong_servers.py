@@ -133,17 +133,23 @@ async def _ready(cluster: tuple[Server, Server]) -> tuple[Server, Server]:
 
 
 @both
-async def test_a_node_of_a_cluster_says_so(cluster: tuple[Server, Server], make: Any) -> None:
+async def test_a_node_of_a_cluster_leads_to_the_log(cluster: tuple[Server, Server], make: Any) -> None:
     other, owner = await _ready(cluster)
-    said = await _refusal(other.url, make)
-    assert "it is a node of a Cluster, and the log would be at " in said
-    assert f":{owner.port} (MOVED {_SLOT}): use the address of a Redis that is part of no Cluster" in said
+    for node in (other, owner):
+        log = make(node.url)
+        stored = log.append(_BATCHES) if isinstance(log, RedisLog) else asyncio.to_thread(log.append, _BATCHES)
+        assert (await stored).id
+        assert log.locator.address == owner.address
+        await asyncio.gather(log.close()) if isinstance(log, RedisLog) else log.close()
+        assert not _wrong(node.url)
+        found = [finding.found for finding in _redis(node.url, "tw", set()) if finding.what == "cluster"]
+        assert found[0] == (
+            f"2 primaries, no replicas; the log (hash slot {_SLOT}) is at 127.0.0.1:{owner.port}, with no replicas"
+        )
+        assert "cluster-require-full-coverage is yes" in found[1:]
     said = await _refusal(f"{owner.url}/3", make)
     assert "it has no database of that number" in said
     assert "a Cluster has 0 alone" in said
-    for node in (other, owner):
-        assert any(finding.what == "cluster" for finding in _wrong(node.url))
-    assert not any(f"{_SLOT} 127" in finding.found for finding in _wrong(other.url)), "no bare MOVED"
 
 
 @both
@@ -152,8 +158,8 @@ async def test_a_cluster_without_the_slot_says_so(tmp_path: Path, make: Any) -> 
     node.start()
     try:
         said = await _refusal(node.url, make)
-        assert "it is a node of a Cluster (" in said
-        assert said.endswith("use the address of a Redis that is part of no Cluster")
+        assert "no node of the Cluster says where the log is (" in said
+        assert f"127.0.0.1:{node.port}: says that no node has the hash slot {_SLOT}" in said
     finally:
         node.end()
 

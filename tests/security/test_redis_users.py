@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import redis
 import structlog
+from clusters import Cluster
 from servers import StartService, Valkey
 from waiting import HANG_S, Eventually, eventually
 
@@ -100,6 +101,45 @@ async def test_the_system_runs_under_its_users(
     publisher.close()
     await log.close()
     assert denied(valkey) == []
+
+
+async def test_the_system_runs_under_its_users_in_a_cluster(tmp_path: Path, start_service: StartService) -> None:
+    assert ACL
+    text = (Path(__file__).parents[2] / "docs/security.md").read_text()
+    more = dict(re.findall(r"`(tw-[a-z]+)` also needs `([^`]+)`", text))
+    assert set(more) == {"tw-service", "tw-publisher"}
+    with Cluster(tmp_path, primaries=2, replicas=0) as cluster:
+        passwords = {}
+        for line in ACL[1].splitlines():
+            name, *rules = line.removeprefix("user ").split()
+            passwords[name] = next((rule[1:] for rule in rules if rule.startswith(">")), "")
+            for server in cluster.servers:
+                server.client.execute_command("ACL", "SETUSER", "admin", "on", ">admin", "~*", "&*", "+@all")
+                if name != "default":
+                    server.client.execute_command("ACL", "SETUSER", name, *rules, *more.get(name, "").split())
+        urls = {name: cluster.url.replace("//", f"//{name}:{password}@", 1) for name, password in passwords.items()}
+        service = await start_service(wait=False, redis=urls["tw-service"])
+        await service.ready()
+        with tidewire.Publisher(urls["tw-publisher"]) as publisher:
+            publisher.publish("by/sdk", [1, 2, 3])
+            assert await asyncio.to_thread(publisher.flush, HANG_S), publisher.stats.last_error
+        device = redis.RedisCluster.from_url(cluster.servers[0].url)
+        device.xadd("tw:in", {"metric": "by/xadd", "value": "43"})
+        device.publish("tw:in:by/publish", "42")
+        log = RedisLog(urls["tw-service"])
+
+        async def metrics() -> set[str]:
+            return set((await log.tails())[0])
+
+        await eventually(lambda: _has(metrics, {"by/sdk", "by/publish", "by/xadd"}))
+        await eventually(lambda: device.xlen("tw:in") == 0)
+        assert [finding.level for finding in _redis(urls["tw-service"], "tw", set()) if finding.level == "wrong"] == []
+        await log.close()
+        await service.stop()
+        device.close()
+        found = [entry for server in cluster.servers for entry in server.client.execute_command("ACL", "LOG")]
+        refused = {dict(zip(entry[::2], entry[1::2], strict=True))[b"object"] for entry in found}
+        assert refused <= {b"config|get", b"type"}, "what doctor would like to know as well"
 
 
 # What stops, reads or changes the server for everybody, whatever keys it names; by what it would do.

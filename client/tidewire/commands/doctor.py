@@ -21,10 +21,11 @@ from tidewire.commands.doctor_refusals import refusal
 from tidewire.commands.terminal import plain, print_table
 from tidewire.errors import ServiceUnreachable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
-from tidewire.redislog.locator import BlockingSentinel
+from tidewire.redislog.cluster import BlockingEndpoint
 from tidewire.redislog.log import BlockingRedisLog
 from tidewire.redislog.redis_url import Address
 from tidewire.redislog.refusals import NoLog, said
+from tidewire.redislog.sentinel import BlockingSentinel
 from tidewire.redislog.server_checks import check_replicas, check_server, key_types
 from tidewire.settings import ClientSettings, click_options, load_settings
 from tidewire.subscribing.service_address import service_url
@@ -127,9 +128,11 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         seconds = log.ping()
         info = parse_info(log.redis.info())
         yield from _server(info, f"{log.url}, {seconds * 1e3:.1f} ms")
-        if isinstance(log.locator, BlockingSentinel):
+        if isinstance(log.locator, BlockingEndpoint) and log.locator.clustered:
+            yield from _cluster(log, log.locator)
+        if isinstance(log.locator, BlockingSentinel) or log.locator.clustered:
             yield from _replicas(log, info)
-        spoilt = [] if info.cluster else _spoilt(log)  # its keys are in many places
+        spoilt = _spoilt(log)
         for key, found, remedy in spoilt[:_SPOILT_KEYS]:
             yield Finding("wrong", "keys", f"{key} {found}", remedy)
         if len(spoilt) > _SPOILT_KEYS:
@@ -146,14 +149,15 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
         yield Finding("ok", "log", f"epoch {clock.epoch}, {len(clock.chain)} in its chain")
         yield from _channels(log)
         if not info.cluster:
-            yield from _unread(log)
+            yield from _unread(log)  # its key may be at another node
         log.close()
     except (TidewireError, redis.RedisError, OSError) as error:
         cause = error.__cause__ or error
         remedy = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
         if isinstance(cause, _ELSEWHERE):
             by_sentinel = "+sentinel://" in url
-            remedy = "a failover may be under way: ask again" if by_sentinel else "point TIDEWIRE_REDIS at it"
+            asked = by_sentinel or "+cluster://" in url
+            remedy = "a failover may be under way: ask again" if asked else "point TIDEWIRE_REDIS at it"
         if isinstance(cause, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
             remedy = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
         yield Finding("wrong", "redis", str(error) if isinstance(error, TidewireError) else said(error), remedy)
@@ -185,6 +189,25 @@ def _sentinels(sentinel: BlockingSentinel) -> Iterator[Finding]:
         yield Finding("note", "sentinel", f"{nodes} named", remedy)
 
 
+def _plural(count: int, one: str, many: str) -> str:
+    return f"{count or 'no'} {one if count == 1 else many}"
+
+
+def _cluster(log: BlockingRedisLog, endpoint: BlockingEndpoint) -> Iterator[Finding]:
+    """Report where a Cluster has the log, and what stops it."""
+    shards = {shard.primary: shard.replicas for shard in endpoint.shards}
+    own = shards.get(endpoint.address, ()) if endpoint.address else ()
+    followers = sum(map(len, shards.values()))
+    nodes = f"{_plural(len(shards), 'primary', 'primaries')}, {_plural(followers, 'replica', 'replicas')}"
+    place = f"the log (hash slot {endpoint.slot}) is at {endpoint.address}"
+    yield Finding("ok", "cluster", f"{nodes}; {place}, with {_plural(len(own), 'replica', 'replicas')}")
+    with suppress(redis.RedisError):  # not every user may see the configuration
+        asked: Any = log.redis.config_get("cluster-require-full-coverage")
+        if asked.get("cluster-require-full-coverage") == "yes":
+            remedy = "one shard that is away stops the others: set cluster-require-full-coverage to no"
+            yield Finding("note", "cluster", "cluster-require-full-coverage is yes", remedy)
+
+
 def _replicas(log: BlockingRedisLog, info: ServerInfo) -> Iterator[Finding]:
     """Report the primary that was found, its replicas and what a failover may lose."""
     needed = "above 0" if info.replicas_needed else "0"
@@ -205,6 +228,8 @@ def _spoilt(log: BlockingRedisLog) -> list[tuple[str, str, str]]:
             _, directory = run("HSCAN", log.keys.tail, 0, "COUNT", _METRICS)
         metrics = list(directory)[:_METRICS]
         expected = key_types(log.keys, [metric.decode(errors="replace") for metric in metrics])
+        if log.locator.clustered:  # the inbox may be at another node
+            expected = {key: said for key, said in expected.items() if key.startswith(log.keys.base)}
         with log.redis.pipeline(transaction=False) as pipe:
             for key in expected:
                 pipe.type(key)
@@ -221,9 +246,10 @@ def _spoilt(log: BlockingRedisLog) -> list[tuple[str, str, str]]:
 def _channels(log: BlockingRedisLog) -> Iterator[Finding]:
     """Report channels that this user may not use: a publisher publishes on them, the service listens to them."""
     connection: Any = log.redis.pubsub()  # type: ignore[no-untyped-call]
+    live = connection.ssubscribe if log.locator.clustered else connection.subscribe
     try:
         for channel in (log.keys.live, log.keys.inbox_channels):
-            subscribe = connection.psubscribe if "*" in channel else connection.subscribe
+            subscribe = connection.psubscribe if "*" in channel else live
             try:
                 subscribe(channel)
                 connection.parse_response()

@@ -18,7 +18,7 @@ target_option = click.option(
     "--to",
     "target",
     default=None,
-    help="redis://, redis+sentinel:// or http:// URL to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]",
+    help="redis://, redis+sentinel://, redis+cluster:// or http:// to publish to.  [TIDEWIRE_REDIS or TIDEWIRE_URL]",
 )
 
 

@@ -101,7 +101,7 @@ class AnyPublisher:
         """Configure the publisher; nothing is connected yet.
 
         Args:
-            url: ``redis://…``, ``redis+sentinel://…`` or ``http://…``; see `publish_url`.
+            url: ``redis://…``, ``redis+sentinel://…``, ``redis+cluster://…`` or ``http://…``; see `publish_url`.
             token: bearer token for http.
             flush_after_s: longest that a reading waits for others, seconds.
             max_bytes: memory for what cannot be sent yet, about; beyond it the oldest is given up and counted, unless

@@ -210,5 +210,5 @@ def open_transport(url: str, *, token: str, prefix: str) -> Transport:
     raise InvalidInput(
         "url",
         without_password(str(url)).rpartition("@")[2],
-        "expected redis://, rediss://, unix://, redis+sentinel://, http:// or https://",
+        "expected redis://, rediss://, unix://, redis+sentinel://, redis+cluster://, http:// or https://",
     )

@@ -13,9 +13,11 @@ import redis.asyncio
 import redis.connection
 from redis.asyncio.connection import AbstractConnection
 
-from tidewire.redislog.locator import BlockingSentinel, Fixed, Locator, Sentinel
+from tidewire.redislog.cluster import BlockingEndpoint, Endpoint
+from tidewire.redislog.locator import BlockingLocator, Locator, Socket
 from tidewire.redislog.redis_url import Address
-from tidewire.redislog.refusals import NoLog, refusal_of
+from tidewire.redislog.refusals import NoLog, refusal_of, says_cluster
+from tidewire.redislog.sentinel import BlockingSentinel
 
 __all__ = ["BlockingConnections", "ConnectionPool", "Wire", "names_another_server"]
 
@@ -38,10 +40,14 @@ def names_another_server(error: BaseException | None) -> bool:
     return isinstance(error, _ELSEWHERE) and not isinstance(error, redis.exceptions.AuthenticationError)
 
 
+class _Elsewhere(redis.ConnectionError):
+    """The server is a node of a Cluster, so the log may be at another one: connect again."""
+
+
 class _Greeting:
     """What a log asks of the server at the other end of a new connection; shared by the connections of a pool."""
 
-    def __init__(self, locator: Locator | BlockingSentinel) -> None:
+    def __init__(self, locator: Locator | BlockingLocator) -> None:
         self._locator = locator
         self._by_sentinel = locator.target.sentinels is not None
         self._known = False  # what the server is
@@ -58,6 +64,7 @@ class _Greeting:
 
         Raises:
             NoLog: the server can hold no log.
+            _Elsewhere: it is a node of a Cluster, which nobody knew.
             ReadOnlyError: it was the primary a moment ago, or will be one in a moment.
         """
         await connection.on_connect()
@@ -87,6 +94,11 @@ class _Greeting:
                 raise redis.ReadOnlyError(f"{address} says so")
         elif refusal := refusal_of(answer, str(address)):
             raise NoLog(refusal)
+        elif says_cluster(answer) and not self._locator.clustered:
+            if isinstance(self._locator, Endpoint | BlockingEndpoint):
+                self._locator.found_cluster()
+                raise _Elsewhere(f"{address} is a node of a Cluster")
+            raise NoLog("it is a node of a Cluster: write redis+cluster://HOST:PORT, since its socket is of one node")
         self._known = True
 
 
@@ -127,14 +139,20 @@ def _packing(connection: type[AbstractConnection]) -> type[AbstractConnection]:
     return Packing
 
 
-def _following(connection: type[AbstractConnection], sentinel: Sentinel) -> type[AbstractConnection]:
+def _following(connection: type[AbstractConnection], locator: Locator) -> type[AbstractConnection]:
     """Return a class of connection that leads to whatever server is the primary when it connects."""
 
     class Following(connection):  # type: ignore[misc,valid-type]  # of a class that is given
+        async def connect(self) -> None:
+            try:
+                await super().connect()
+            except _Elsewhere:
+                await super().connect()
+
         async def _connect(self) -> None:
-            self.host, self.port = address = await sentinel.locate()
+            self.host, self.port = address = await locator.locate()
             await super()._connect()
-            if address != sentinel.address:
+            if address != locator.address:
                 self.leave()  # whoever left the old primary meanwhile could not know of this connection
 
         def leave(self) -> None:
@@ -157,7 +175,7 @@ class ConnectionPool(redis.asyncio.BlockingConnectionPool):
     def __init__(self, *, locator: Locator, **options: Any) -> None:
         super().__init__(**options, redis_connect_func=_Greeting(locator).exchange)
         self.connection_class = _packing(self.connection_class)
-        if isinstance(locator, Sentinel):
+        if not isinstance(locator, Socket):
             self.connection_class = _following(self.connection_class, locator)
         self._given_up: set[AbstractConnection] = set()
 
@@ -194,18 +212,24 @@ class ConnectionPool(redis.asyncio.BlockingConnectionPool):
 
 
 def _blocking_following(
-    connection: type[redis.connection.Connection], sentinel: BlockingSentinel
+    connection: type[redis.connection.Connection], locator: BlockingEndpoint | BlockingSentinel
 ) -> type[redis.connection.Connection]:
     """Return a class of connection that leads to whatever server is the primary when it connects."""
 
     class Following(connection):  # type: ignore[misc,valid-type]  # of a class that is given
         _open: socket.socket | None = None
 
+        def connect(self) -> None:
+            try:
+                super().connect()
+            except _Elsewhere:
+                super().connect()
+
         def _connect(self) -> socket.socket:
-            self.host, self.port = address = sentinel.locate()
+            self.host, self.port = address = locator.locate()
             opened: socket.socket = super()._connect()
             self._open = opened
-            if address != sentinel.address:
+            if address != locator.address:
                 self.leave()  # whoever left the old primary meanwhile could not know of this connection
             return opened
 
@@ -221,9 +245,9 @@ def _blocking_following(
 class BlockingConnections(redis.ConnectionPool):
     """The connections of a blocking log; they lead where a locator says, as those of `ConnectionPool`."""
 
-    def __init__(self, *, locator: Fixed | BlockingSentinel, **options: Any) -> None:
+    def __init__(self, *, locator: BlockingLocator, **options: Any) -> None:
         super().__init__(**options, redis_connect_func=_Greeting(locator).exchange_blocking)
-        if isinstance(locator, BlockingSentinel):
+        if not isinstance(locator, Socket):
             self.connection_class = _blocking_following(self.connection_class, locator)
 
     def reset(self) -> None:

@@ -7,19 +7,17 @@ an append under its sequence, and a reader its read. Every call has a deadline.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, asynccontextmanager, contextmanager, suppress
+from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
 import redis
 import redis.asyncio
-from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from tidewire.errors import LogFull, LogUnavailable, TidewireError
+from tidewire.errors import LogUnavailable
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
 from tidewire.redislog.calls import (
@@ -31,74 +29,26 @@ from tidewire.redislog.calls import (
     LogFunctions,
     Once,
     Retention,
-    ServerInfo,
     pairs,
     parse_append,
     parse_clock,
     parse_entries,
-    parse_info,
     parse_last_readings,
     split_calls,
 )
-from tidewire.redislog.connections import BlockingConnections, ConnectionPool, Wire, names_another_server
+from tidewire.redislog.connections import BlockingConnections, Wire, names_another_server
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Evidence, Watermark
-from tidewire.redislog.locator import BlockingSentinel, Fixed, locator_of
-from tidewire.redislog.redis_url import Address, RedisTarget, parse_redis_url
-from tidewire.redislog.refusals import said
+from tidewire.redislog.locator import Socket, blocking_locator_of
+from tidewire.redislog.redis_url import RedisTarget, parse_redis_url
+from tidewire.redislog.server import RedisServer, translated
 from tidewire.settings import DEFAULT_PREFIX, REDIS_TIMEOUT_S, without_password
 
 __all__ = ["BlockingRedisLog", "RedisLog"]
 
-_POOL: Final = 16  # connections of one process to one Redis
 _EPOCH_CHANGES: Final = 3  # in the course of one append; more means that Redis is coming and going
 _PARSED_AT_ONCE: Final = 500
 _SERIES_A_SWEEP: Final = 2_000  # of one call: about 2 ms of Redis
-_GIVE_UP_EACH_S: Final = 0.1  # a server that refuses every command costs ten rounds of connections a second
-_OnError = Callable[[BaseException], None]
-
-
-@contextmanager
-def _translated(url: str, on_error: _OnError | None = None) -> Iterator[None]:
-    """Translate the errors of redis-py; the message never contains a password.
-
-    `on_error` is called with each error before it is raised as `LogUnavailable`.
-    """
-    try:
-        yield
-    except TidewireError:
-        raise
-    except redis.OutOfMemoryError as error:
-        raise LogFull(
-            f"Redis at {url} is full and refuses appends ({error}); free memory or raise maxmemory"
-        ) from error
-    except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
-        if on_error is not None:
-            on_error(error)
-        raise LogUnavailable(f"Redis at {url}: {said(error, by_sentinel='+sentinel://' in url)}") from error
-    except RuntimeError as error:
-        if "the handler is closed" not in str(error):
-            raise
-        if on_error is not None:
-            on_error(redis.ConnectionError(str(error)))
-        # uvloop's message for a transport that closed between redis-py's check and its write
-        raise LogUnavailable(f"Redis at {url}: the connection was closed") from error
-
-
-@contextmanager
-def _cancellable(url: str, on_error: _OnError) -> Iterator[None]:
-    """Translate errors, and lose no cancellation: redis-py sends with `wait_for`, which swallows it in Python 3.11.
-
-    An error of the same call must not hide it either: a caller that retries after errors would never end.
-    """
-    task = asyncio.current_task()
-    before = task.cancelling() if task is not None else 0
-    try:
-        with _translated(url, on_error):
-            yield
-    finally:
-        if task is not None and task.cancelling() > before:
-            raise asyncio.CancelledError
 
 
 class _Base:
@@ -116,7 +66,7 @@ class _Base:
         """Prepare a log; nothing is connected until the first call.
 
         Args:
-            url: ``redis://``, ``rediss://``, ``unix://`` or one with Sentinels, see `parse_redis_url`.
+            url: ``redis://``, ``rediss://``, ``unix://`` or one of Sentinels or a Cluster, see `parse_redis_url`.
             prefix: first part of every key.
             retention: how long batches are kept by appends of this log.
             limits: what appends of this log accept.
@@ -157,7 +107,7 @@ def _merged(parts: list[Appended]) -> Appended:
     return Appended(last.epoch, last.id, results, duplicate=all(part.duplicate for part in parts))
 
 
-class RedisLog(_Base):
+class RedisLog(_Base, RedisServer):
     """The log for asyncio; one bounded pool of connections.
 
     Attributes:
@@ -177,26 +127,8 @@ class RedisLog(_Base):
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self.locator = locator_of(self._target)
-        self.locator.on_moved = self._leave
-        with _translated(self.url):
-            self._pool = ConnectionPool.from_url(
-                self._target.url,
-                locator=self.locator,
-                max_connections=_POOL,
-                timeout=self.timeout_s,
-                socket_timeout=self.timeout_s,
-                socket_connect_timeout=min(self.timeout_s, 2.0),
-                retry=AsyncRetry(NoBackoff(), 0),
-                protocol=2,
-                client_name="tidewire",
-            )
-        self.redis = redis.asyncio.Redis.from_pool(self._pool)
-        self.on_given_up: Callable[[], None] | None = None
-        self.on_moved: Callable[[], None] | None = None
-        self._gave_up_s = float("-inf")
-        self._giving_up: asyncio.TimerHandle | None = None  # again, when the pause after the last time is over
-        self._others_too = False
+        RedisServer.__init__(self, self._target, self.keys.clock, url=self.url, timeout_s=self.timeout_s)
+        self._elsewhere: dict[str, RedisServer] = {}  # by one of their keys
         self._epoch = ""  # of the last clock
 
     async def _function(self, command: tuple[Any, ...]) -> Any:
@@ -212,41 +144,6 @@ class RedisLog(_Base):
                     if "already exists" not in str(raced):
                         raise
                 return await self.redis.execute_command(*command)
-
-    def beside(self) -> AbstractContextManager[None]:
-        """Return a context for commands on other keys: it translates their errors and loses no cancellation."""
-        return _cancellable(self.url, self._on_error)
-
-    def _on_error(self, error: BaseException) -> None:
-        if names_another_server(error):
-            # a hanging server leaves the live connection as it is: that one has deadlines of its own
-            self.give_up(also_others=not isinstance(error, redis.exceptions.TimeoutError))
-
-    def give_up(self, *, also_others: bool = False) -> None:
-        """Use no connection of now again: the server behind the URL may be another one.
-
-        Args:
-            also_others: call `on_given_up`.
-        """
-        self._others_too = self._others_too or also_others
-        pause_s = self._gave_up_s + _GIVE_UP_EACH_S - monotonic()
-        if pause_s <= 0:
-            self._give_up()
-        elif self._giving_up is None:  # what was opened meanwhile may lead to the old server, and never be asked again
-            self._giving_up = asyncio.get_running_loop().call_later(pause_s, self._give_up)
-
-    def _give_up(self) -> None:
-        also_others, self._others_too = self._others_too, False
-        self._gave_up_s, self._giving_up = monotonic(), None
-        self._pool.give_up()
-        if also_others and self.on_given_up is not None:
-            self.on_given_up()
-
-    def _leave(self, address: Address) -> None:
-        """Let no connection stay at another server than the one that is the primary now."""
-        self._pool.leave(address)
-        if self.on_moved is not None:
-            self.on_moved()
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
@@ -320,12 +217,6 @@ class RedisLog(_Base):
                 first, looked_at = end, 0
         return forgotten
 
-    @asynccontextmanager
-    async def _wire(self) -> AsyncIterator[Wire]:
-        with self.beside():
-            async with self._pool.wire() as wire:
-                yield wire
-
     async def _read(
         self, wire: Wire, commands: Sequence[tuple[Any, ...]], watermark: Watermark | None
     ) -> tuple[list[Any], Clock]:
@@ -342,7 +233,7 @@ class RedisLog(_Base):
     async def tails(self, watermark: Watermark | None = None) -> tuple[dict[str, int], Clock]:
         """Return the directory: each metric with its last id. Includes everything up to any clock read before."""
         found: dict[str, int] = {}
-        async with self._wire() as wire:
+        async with self.wire() as wire:
             cursor: Any = b"0"
             while True:
                 [reply] = await wire.ask([("HSCAN", self.keys.tail, cursor, "COUNT", 2_000)])
@@ -372,7 +263,7 @@ class RedisLog(_Base):
         limit = () if count is None else ("COUNT", count)
         commands = [("XRANGE", self.keys.log(metric), f"({id_text(id_)}", "+", *limit) for metric, id_ in positions]
         lists, parsed = [], 0
-        async with self._wire() as wire:
+        async with self.wire() as wire:
             replies, clock = await self._read(wire, commands, watermark)
             for (metric, _), first in zip(positions, replies, strict=True):
                 reply = first
@@ -401,7 +292,7 @@ class RedisLog(_Base):
             ("XRANGE", key, id_text(first), id_text(last), "COUNT", count),
             ("XRANGE", key, f"({id_text(last)}", "+", "COUNT", 1),
         ]
-        async with self._wire() as wire:
+        async with self.wire() as wire:
             replies, clock = await self._read(wire, commands, watermark)
         return [entry for reply in replies for entry in self._entries(reply)], clock
 
@@ -410,7 +301,7 @@ class RedisLog(_Base):
     ) -> tuple[list[dict[bytes, LastReading]], Clock]:
         """Return for each metric its series with their last readings; keys are series keys."""
         found: list[dict[bytes, LastReading]] = []
-        async with self._wire() as wire:
+        async with self.wire() as wire:
             replies, clock = await self._read(wire, [("HGETALL", self.keys.last(m)) for m in metrics], watermark)
         for reply in replies:
             if isinstance(reply, Exception):
@@ -425,7 +316,7 @@ class RedisLog(_Base):
         return found, clock
 
     async def _series_counts(self, metrics: Sequence[str]) -> list[int]:
-        async with self._wire() as wire:
+        async with self.wire() as wire:
             replies, _ = await self._read(wire, [("HLEN", self.keys.last(metric)) for metric in metrics], None)
         return [reply if isinstance(reply, int) else 0 for reply in replies]
 
@@ -433,35 +324,19 @@ class RedisLog(_Base):
         """Return how many series these metrics have together."""
         return sum(await self._series_counts(metrics))
 
-    async def ping(self) -> float:
-        """Return how long Redis took to answer, in seconds."""
-        started = monotonic()
-        with self.beside():
-            await self.redis.execute_command("PING")
-        return monotonic() - started
-
-    async def run(self, *commands: tuple[Any, ...]) -> list[Any]:
-        """Run commands on other keys, such as tokens and tickets, as one transaction; return their replies."""
-        with self.beside():
-            async with self.redis.pipeline(transaction=True) as pipe:
-                for command in commands:
-                    pipe.execute_command(*command)
-                replies: list[Any] = await pipe.execute()
-        return replies
-
-    async def info(self) -> ServerInfo:
-        """Return the server's own description."""
-        with self.beside():
-            info = await self.redis.info("everything")
-        return parse_info(info)
+    def at(self, key: str) -> RedisServer:
+        """Return the server that has a key, which is another one than the log's only in a Cluster."""
+        if not self.locator.clustered or key.startswith(self.keys.base):
+            return self
+        if key not in self._elsewhere:
+            self._elsewhere[key] = RedisServer(self._target, key, url=self.url, timeout_s=self.timeout_s)
+        return self._elsewhere[key]
 
     async def close(self) -> None:
-        """Close all connections; one that a hanging server keeps open is left behind after 2 s, without an error."""
-        if self._giving_up is not None:
-            self._giving_up.cancel()
-        await self.locator.close()
-        with suppress(redis.RedisError, OSError):
-            await self.redis.aclose()
+        """Close all connections, also those to other servers; see `RedisServer.close`."""
+        for server in self._elsewhere.values():
+            await server.close()
+        await super().close()
 
 
 class BlockingRedisLog(_Base):
@@ -475,9 +350,8 @@ class BlockingRedisLog(_Base):
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        sentinels = self._target.sentinels is not None
-        self.locator = BlockingSentinel(self._target) if sentinels else Fixed(self._target)
-        with _translated(self.url):
+        self.locator = blocking_locator_of(self._target, self.keys.clock)
+        with translated(self.url):
             connections = BlockingConnections.from_url(
                 self._target.url,
                 locator=self.locator,
@@ -487,15 +361,17 @@ class BlockingRedisLog(_Base):
                 protocol=2,
                 client_name="tidewire-publisher",
             )
-        self.locator.on_moved = connections.leave
+        if not isinstance(self.locator, Socket):
+            self.locator.on_moved = connections.leave
         self.redis = redis.Redis.from_pool(connections)
 
     def _on_error(self, error: BaseException) -> None:
         if names_another_server(error):
+            self.locator.doubt()
             self.redis.connection_pool.disconnect(inuse_connections=False)
 
     def _function(self, command: tuple[Any, ...]) -> Any:
-        with _translated(self.url, self._on_error):
+        with translated(self.url, self._on_error, clustered=self.locator.clustered):
             try:
                 return self.redis.execute_command(*command)
             except redis.ResponseError as error:
@@ -534,12 +410,12 @@ class BlockingRedisLog(_Base):
     def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()
-        with _translated(self.url, self._on_error):
+        with translated(self.url, self._on_error, clustered=self.locator.clustered):
             self.redis.execute_command("PING")
         return monotonic() - started
 
     def close(self) -> None:
         """Close the connection."""
-        if isinstance(self.locator, BlockingSentinel):
+        if not isinstance(self.locator, Socket):
             self.locator.close()
         self.redis.close()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlencode, urlsplit
 
@@ -22,25 +24,32 @@ _EXPECTED_SENTINELS: Final = (
     "expected redis+sentinel://host:port,host:port,host:port/NAME with the name of the primary, or …/NAME/3 for the "
     "database 3"
 )
+_ONE_HOST: Final = (
+    "expected one host; Sentinels are written redis+sentinel://…/NAME, and the nodes of a Cluster redis+cluster://…"
+)
 _ESCAPED: Final = "in a password, # is written %23, ? %3F, / %2F and @ %40"
-_NO_CLUSTER: Final = "a Cluster is not supported yet: use one server, redis://…, or Sentinel, redis+sentinel://…"
+_EXPECTED_CLUSTER: Final = (
+    "expected redis+cluster://host:port,host:port,host:port with some nodes of the Cluster, whose only database is 0"
+)
 _OTHER_FORMS: Final = {  # scheme: what to write instead
-    "redis+cluster": _NO_CLUSTER,
-    "rediss+cluster": _NO_CLUSTER,
     "valkey": "Valkey is written redis://",
     "valkeys": "Valkey over TLS is written rediss://",
     "redis+unix": "a socket is written unix:///path/of/the.socket",
+    "redis-cluster": f"the nodes of a Cluster are written so: {_EXPECTED_CLUSTER.removeprefix('expected ')}",
     "redis-socket": "a socket is written unix:///path/of/the.socket",
     "redis+ssl": "Redis over TLS is written rediss://",
     "redis+tls": "Redis over TLS is written rediss://",
 }
 _SENTINEL_PORT: Final = 26_379
-_MOST_SENTINELS: Final = 15
+_REDIS_PORT: Final = 6_379
+_MOST_NODES: Final = 15  # of one URL
+_MOST_MAPPED: Final = 100
 _OPTIONS: Final = frozenset(
     {"client_name", "db", "health_check_interval", "max_connections", "password", "username"}
     | {"socket_connect_timeout", "socket_keepalive", "socket_read_size", "socket_timeout"}
 )
 _SENTINEL_OPTIONS: Final = frozenset({"sentinel_password", "sentinel_username"})
+_CLUSTER_OPTIONS: Final = frozenset({"address_map"})
 _TLS_OPTIONS: Final = frozenset(
     {"ssl_ca_certs", "ssl_ca_data", "ssl_ca_path", "ssl_cert_reqs", "ssl_certfile", "ssl_check_hostname", "ssl_ciphers"}
     | {"ssl_exclude_verify_flags", "ssl_include_verify_flags", "ssl_keyfile", "ssl_min_version", "ssl_password"}
@@ -48,8 +57,8 @@ _TLS_OPTIONS: Final = frozenset(
 _FILES: Final = ("ssl_ca_certs", "ssl_ca_path", "ssl_certfile", "ssl_keyfile")
 _POSITIVE: Final = ("max_connections", "socket_connect_timeout", "socket_read_size", "socket_timeout")
 _SOCKET_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107  # with its end, what the system has room for
-_SENTINEL_FORM: Final = re.compile(
-    r"(?P<scheme>rediss?)\+sentinel://(?:(?P<user>[^/?#]*)@)?(?P<nodes>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
+_FORM_OF_SEVERAL: Final = re.compile(
+    r"(?P<scheme>rediss?)\+(?:sentinel|cluster)://(?:(?P<user>[^/?#]*)@)?(?P<nodes>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?"
 )
 _NODE: Final = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<host>[^\s:\[\]]+))(?::(?P<port>[0-9]{1,5}))?", re.ASCII)
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,100}", re.ASCII)  # as Sentinel's own documentation has it
@@ -96,13 +105,18 @@ class RedisTarget(NamedTuple):
         url: of one server, as redis-py takes it, with its password. With Sentinels its host is the first of them: only
             the user, the database and the options are the primary's.
         sentinels: who says where the primary is; None if the URL does.
+        nodes: of a Cluster, who say where a hash slot is; empty if the URL names no Cluster.
+        address_map: where nodes are reached that the Cluster names otherwise.
     """
 
     url: str
     sentinels: Sentinels | None = None
+    nodes: tuple[Address, ...] = ()
+    address_map: Mapping[Address, Address] = MappingProxyType({})
 
     def __repr__(self) -> str:
-        return f"RedisTarget({without_password(self.url)!r}, {self.sentinels!r})"
+        of = f"nodes={', '.join(map(str, self.nodes))}" if self.nodes else repr(self.sentinels)
+        return f"RedisTarget({without_password(self.url)!r}, {of})"
 
 
 def check_redis_url(url: str) -> None:
@@ -121,7 +135,8 @@ def parse_redis_url(url: str) -> RedisTarget:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``; or ``redis+sentinel://`` or ``rediss+sentinel://``, followed by
             ``[user:password@]host[:port],host[:port]…/NAME[/DATABASE]``, whose ``?sentinel_username=`` and
-            ``&sentinel_password=`` are those of the Sentinels.
+            ``&sentinel_password=`` are those of the Sentinels. Or ``redis+cluster://`` or ``rediss+cluster://``,
+            followed by ``[user:password@]host[:port],host[:port]…``, with ``?address_map=named:port=reached:port,…``.
 
     Raises:
         InvalidInput: it can never work.
@@ -130,6 +145,9 @@ def parse_redis_url(url: str) -> RedisTarget:
     try:
         if url.startswith(("redis+sentinel://", "rediss+sentinel://")):
             target = _with_sentinels(url)
+            fault = _fault(target.url, _split(target.url))
+        elif url.startswith(("redis+cluster://", "rediss+cluster://")):
+            target = _with_nodes(url)
             fault = _fault(target.url, _split(target.url))
         else:
             fault = _fault(url, _split(url))
@@ -158,44 +176,95 @@ def _with_sentinels(url: str) -> RedisTarget:
     Raises:
         ValueError: it is not of that form.
     """
-    found = _SENTINEL_FORM.fullmatch(url)
-    if found is None or not url.isprintable():
-        raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
-    user, query = found["user"], parse_qsl(found["query"] or "", keep_blank_values=True)
-    if user is not None and "@" in user:
-        raise ValueError(f"user and password are given once, before the first host; {_ESCAPED}")
+    found, query = _several(url, _EXPECTED_SENTINELS)
     name, *database = found["path"].removeprefix("/").removesuffix("/").split("/")
     if not _NAME.fullmatch(unquote(name)) or len(database) > 1:
         raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
     if len(database) == 1 and not (database[0].isascii() and database[0].isdecimal()):
         raise ValueError(_EXPECTED_SENTINELS)
-    own = {option: value for option, value in query if option in _SENTINEL_OPTIONS}
+    own = _own(query, _SENTINEL_OPTIONS)
+    if own.get("sentinel_username") and not own.get("sentinel_password"):
+        raise ValueError("sentinel_username needs sentinel_password beside it")
+    nodes = _nodes(found["nodes"], _SENTINEL_PORT, _EXPECTED_SENTINELS)
+    sentinels = Sentinels(nodes, unquote(name), own.get("sentinel_username", ""), own.get("sentinel_password", ""))
+    return RedisTarget(_plain(found, nodes[0], "".join(database), query, own), sentinels)
+
+
+def _with_nodes(url: str) -> RedisTarget:
+    """Return what the form with nodes of a Cluster names; of the rest of it, `_fault` finds the faults.
+
+    Raises:
+        ValueError: it is not of that form.
+    """
+    found, query = _several(url, _EXPECTED_CLUSTER)
+    if found["path"] not in {"", "/", "/0"}:
+        raise ValueError(f"{_EXPECTED_CLUSTER}; {_ESCAPED}")
+    own = _own(query, _CLUSTER_OPTIONS)
+    if any(option == "db" and value != "0" for option, value in query):
+        raise ValueError(_EXPECTED_CLUSTER)
+    nodes = _nodes(found["nodes"], _REDIS_PORT, _EXPECTED_CLUSTER)
+    mapped: dict[Address, Address] = {}
+    for pair in filter(None, own.get("address_map", "").split(",")):
+        named, equals, reached = pair.partition("=")
+        address = _address(named, _REDIS_PORT)
+        if not equals or address is None or (at := _address(reached, _REDIS_PORT)) is None or address in mapped:
+            raise ValueError("address_map: expected named:port=reached:port,… with each named address once")
+        mapped[address] = at
+    if len(mapped) > _MOST_MAPPED:
+        raise ValueError(f"address_map: expected at most {_MOST_MAPPED} addresses")
+    return RedisTarget(_plain(found, nodes[0], "", query, own), None, nodes, MappingProxyType(mapped))
+
+
+def _several(url: str, expected: str) -> tuple[re.Match[str], list[tuple[str, str]]]:
+    """Return the parts of a URL with several hosts, and its options."""
+    found = _FORM_OF_SEVERAL.fullmatch(url)
+    if found is None or not url.isprintable():
+        raise ValueError(f"{expected}; {_ESCAPED}")
+    if found["user"] is not None and "@" in found["user"]:
+        raise ValueError(f"user and password are given once, before the first host; {_ESCAPED}")
+    return found, parse_qsl(found["query"] or "", keep_blank_values=True)
+
+
+def _own(query: list[tuple[str, str]], options: frozenset[str]) -> dict[str, str]:
+    """Return the options that are ours, and not redis-py's."""
+    own = {option: value for option, value in query if option in options}
     for option in own:
         if [given for given, _ in query].count(option) > 1:
             raise ValueError(f"{option} is given twice")
-    if own.get("sentinel_username") and not own.get("sentinel_password"):
-        raise ValueError("sentinel_username needs sentinel_password beside it")
-    nodes = _nodes(found["nodes"])
+    return own
+
+
+def _plain(
+    found: re.Match[str], node: Address, database: str, query: list[tuple[str, str]], own: Mapping[str, str]
+) -> str:
+    """Return the URL of one server, as redis-py takes it."""
+    user = "" if found["user"] is None else found["user"] + "@"
     rest = urlencode([(option, value) for option, value in query if option not in own], quote_via=quote)
-    plain = f"{found['scheme']}://{'' if user is None else user + '@'}{nodes[0]}/{''.join(database)}"
-    sentinels = Sentinels(nodes, unquote(name), own.get("sentinel_username", ""), own.get("sentinel_password", ""))
-    return RedisTarget(f"{plain}?{rest}" if rest else plain, sentinels)
+    return f"{found['scheme']}://{user}{node}/{database}" + (f"?{rest}" if rest else "")
 
 
-def _nodes(listed: str) -> tuple[Address, ...]:
+def _address(text: str, port: int) -> Address | None:
+    """Return ``host[:port]``; None if it is not of that form."""
+    found = _NODE.fullmatch(text)
+    port = int((found and found["port"]) or port)
+    if found is None or not 0 < port < 1 << 16:
+        return None
+    address = Address(found["v6"] or found["host"], port)
+    address.host.encode("idna")
+    return address
+
+
+def _nodes(listed: str, port: int, expected: str) -> tuple[Address, ...]:
     nodes: dict[Address, None] = {}
     for node in listed.split(","):
-        found = _NODE.fullmatch(node)
-        port = int((found and found["port"]) or _SENTINEL_PORT)
-        if found is None or not 0 < port < 1 << 16:  # what it is may be a part of a password
-            raise ValueError(f"{_EXPECTED_SENTINELS}; {_ESCAPED}")
-        address = Address(found["v6"] or found["host"], port)
-        address.host.encode("idna")
-        if address in nodes:  # its word would count twice
+        address = _address(node, port)
+        if address is None:  # what it is may be a part of a password
+            raise ValueError(f"{expected}; {_ESCAPED}")
+        if address in nodes:  # the word of a Sentinel would count twice
             raise ValueError(f"{address} is given twice")
         nodes[address] = None
-    if len(nodes) > _MOST_SENTINELS:
-        raise ValueError(f"expected at most {_MOST_SENTINELS} Sentinels")
+    if len(nodes) > _MOST_NODES:
+        raise ValueError(f"expected at most {_MOST_NODES} addresses")
     return tuple(nodes)
 
 
@@ -204,13 +273,14 @@ def _fault(url: str, parts: SplitResult) -> str:
     if not url.startswith(("redis://", "rediss://", "unix://")) or not url.isprintable():
         if "sentinel" in parts.scheme:  # sentinel://, redis-sentinel:// of other clients
             return f"Sentinels are written so: {_EXPECTED_SENTINELS.removeprefix('expected ')}"
-        return _OTHER_FORMS.get(parts.scheme, f"{_EXPECTED}, unix:///path, or redis+sentinel://…/NAME for Sentinels")
+        forms = f"{_EXPECTED}, unix:///path, redis+sentinel://…/NAME for Sentinels, or redis+cluster://… for a Cluster"
+        return _OTHER_FORMS.get(parts.scheme, forms)
     try:
         good = parts.port != 0 and "#" not in url
     except ValueError:  # says what it found, which may be a part of a password
         good = False
     if not good:
-        return f"{_EXPECTED}; {_ESCAPED}"
+        return _ONE_HOST if "," in parts.netloc.rpartition("@")[2] else f"{_EXPECTED}; {_ESCAPED}"
     if parts.scheme == "unix":
         path = unquote(parts.path)
         if parts.hostname or not path.strip("/"):
@@ -222,7 +292,7 @@ def _fault(url: str, parts: SplitResult) -> str:
         if (database and not (database.isascii() and database.isdecimal())) or " " in host:
             return _EXPECTED
         if "," in host:
-            return f"expected one host; Sentinels are written so: {_EXPECTED_SENTINELS.removeprefix('expected ')}"
+            return _ONE_HOST
         host.encode("idna")
     return _fault_of_options(url, parts)
 
@@ -233,7 +303,9 @@ def _fault_of_options(url: str, parts: SplitResult) -> str:
     for name in names:
         shown = name if re.fullmatch(r"\w{1,40}", name, re.ASCII) else "…"  # it may be a part of a password
         if name in _TLS_OPTIONS and parts.scheme != "rediss":
-            return f"{name} is an option of TLS: use rediss:// or rediss+sentinel://, or leave it out"
+            return (
+                f"{name} is an option of TLS: use rediss:// (or rediss+sentinel://, rediss+cluster://), or leave it out"
+            )
         if name not in known:
             return f"{shown} is not an option; those are {', '.join(sorted(known))}; {_ESCAPED}"
         if names.count(name) > 1:

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import redis
 
-__all__ = ["NoLog", "refusal_of", "said"]
+__all__ = ["NoLog", "refusal_of", "said", "says_cluster"]
 
 _NO_DATABASE: Final = ("SELECT is not allowed in cluster mode", "DB index is out of range")  # Redis, and both
-_ONE_SERVER: Final = "use the address of a Redis that is part of no Cluster"
+_MOVING: Final = "the Cluster is asked again where the log is"
 
 
 class NoLog(redis.ConnectionError):
@@ -31,26 +31,34 @@ def refusal_of(hello: Any, address: str) -> str:
     return ""
 
 
-def said(error: BaseException, *, by_sentinel: bool = False) -> str:
+def says_cluster(hello: Any) -> bool:
+    """Return whether a reply to HELLO, see `refusal_of`, says that the server is a node of a Cluster."""
+    return isinstance(hello, list) and (b"mode", b"cluster") in zip(hello[::2], hello[1::2], strict=False)
+
+
+def said(error: BaseException, *, by_sentinel: bool = False, clustered: bool = False) -> str:
     """Return what an error says, and what to do about it if the server is the wrong one.
 
     Args:
         error: of redis-py, which leaves only the slot and the address of a redirection.
         by_sentinel: the address of the server is what Sentinels said.
+        clustered: it is what a node of a Cluster said.
     """
     if isinstance(error, redis.exceptions.MovedError):
-        return (
-            f"it is a node of a Cluster, and the log would be at {error.host}:{error.port} (MOVED {error.slot_id}): "
-            f"{_ONE_SERVER}"
-        )
+        return f"the log is at {error.host}:{error.port} now (MOVED {error.slot_id}): {_MOVING}"
     if isinstance(error, redis.exceptions.AskError):
-        return f"it is a node of a Cluster that is moving the log (ASK {error}): {_ONE_SERVER}"
+        return f"the Cluster is moving the log to another node (ASK {error}): {_MOVING}"
     text = str(error) or type(error).__name__
     if isinstance(error, redis.ReadOnlyError):
         remedy = "the Sentinels are asked again" if by_sentinel else "use the address of its primary"
+        remedy = _MOVING if clustered else remedy
         return f"it is a replica, which takes no readings ({text}): {remedy}"
     if any(refusal in text for refusal in _NO_DATABASE):
         return f"it has no database of that number ({text}): a Cluster has 0 alone, others as many as 'databases' says"
     if isinstance(error, redis.exceptions.ClusterDownError) and not isinstance(error, redis.exceptions.MasterDownError):
-        return f"it is a node of a Cluster ({text}): {_ONE_SERVER}"
+        return f"the Cluster cannot serve the log until enough of its nodes are back ({text})"
+    if clustered and isinstance(error, (redis.ConnectionError, redis.TimeoutError)) and "connecting to" in text:
+        return (
+            f"{text.rstrip('.')}; that is where the Cluster says it is: if it is reached elsewhere, give ?address_map="
+        )
     return text

@@ -42,9 +42,6 @@ def check_server(info: ServerInfo) -> list[ServerFinding]:
     if info.replica_of:
         remedy = "it takes no readings: point TIDEWIRE_REDIS at its primary"
         found.append(ServerFinding("wrong", "role", f"a replica of {info.replica_of}", remedy))
-    if info.cluster:
-        remedy = "a Cluster is not supported yet: use a Redis that is not part of one"
-        found.append(ServerFinding("wrong", "cluster", "part of a cluster", remedy))
     if info.eviction_policy not in ("noeviction", "?"):
         remedy = "when memory is short, Redis deletes readings without a word: set maxmemory-policy to noeviction"
         level: Literal["wrong", "note"] = "wrong" if info.max_memory else "note"
@@ -63,7 +60,7 @@ def check_server(info: ServerInfo) -> list[ServerFinding]:
 
 
 def check_replicas(info: ServerInfo) -> list[ServerFinding]:
-    """Return what a failover of a primary that Sentinels watch can lose, the worst first; empty if that is little."""
+    """Return what a failover of a primary can lose, the worst first; empty if that is little."""
     if info.replica_of:
         return []
     if not info.replicas:

@@ -59,9 +59,16 @@ end
 -- In a slot that is moving, a key that has moved is missing here; written, it would be born twice. One command over all
 -- keys of a call fails unless all are here, and so the call fails before its first write.
 local function require_all_here(keys)
-  if type(try('EXISTS', unpack(keys))) == 'table' then
+  local found = try('EXISTS', unpack(keys))
+  if type(found) == 'table' then
+    if string.find(found.err, 'NOPERM', 1, true) then error(found) end
     error({ err = 'TRYAGAIN the keys of this partition are moving to another server: repeat the call' })
   end
+end
+
+-- In a Cluster a message to a shard channel stays with the shard; one to a channel would go to every node.
+local function live_command()
+  return is_clustered() and 'SPUBLISH' or 'PUBLISH'
 end
 
 local number_texts = {} -- of small numbers: printf was a tenth of an append
@@ -450,7 +457,7 @@ local function require_rights(limits, metrics, publisher, once)
   end
   if publisher ~= '' then require_right('SET', base .. 'pub:' .. publisher, '') end
   if once then require_right('SET', base .. 'once:' .. once, '') end
-  require_right('PUBLISH', limits.live, '')
+  require_right(live_command(), limits.live, '')
 end
 
 -- Returns who holds the lease: a token, false for nobody, or an error table for a key of a foreign type.
@@ -460,11 +467,14 @@ local function lease_holder(key)
   return holder
 end
 
--- Every key that an append may touch.
+-- Every key that an append may touch; two or more, since one alone never fails.
 local function append_keys(limits, argv)
   local base, inbox_ids = limits.base, tonumber(argv[8])
-  local once = match(argv[6], '^%S+ %d+ (.*)$') or ''
-  local keys = { base .. 'clock', base .. 'tail', base .. 'lease', base .. 'pub:' .. argv[4], base .. 'once:' .. once }
+  local once = match(argv[6], '^%S+ %d+ (.*)$')
+  local keys = { base .. 'clock', base .. 'tail' }
+  if argv[7] ~= '' then keys[#keys + 1] = base .. 'lease' end
+  if argv[4] ~= '' then keys[#keys + 1] = base .. 'pub:' .. argv[4] end
+  if once then keys[#keys + 1] = base .. 'once:' .. once end
   if inbox_ids > 0 then keys[#keys + 1] = limits.inbox end
   for index = 9 + inbox_ids, #argv, 4 do
     keys[#keys + 1] = base .. 'log:' .. argv[index]
@@ -494,7 +504,7 @@ local function write(clock, limits, metrics, argv, first, frame, once_hash, once
   end
   if #frame > 1 then
     frame[1] = '1 ' .. clock.epoch .. ' ' .. position .. ' ' .. number_text((#frame - 1) / 3) .. '\n'
-    call('PUBLISH', limits.live, concat(frame))
+    call(live_command(), limits.live, concat(frame))
     state(clock)
   end
   return refusals
@@ -557,7 +567,7 @@ local function append_call(keys, argv)
   if inbox_ids > 0 then -- it cannot be taken back, so what can fail fails here: no entry has this id
     call('XACK', limits.inbox, limits.group, '0-0')
     call('XDEL', limits.inbox, '0-0')
-    if first < #argv then require_right('PUBLISH', limits.live, '') end
+    if first < #argv then require_right(live_command(), limits.live, '') end
   end
   local metrics, tails, unknown, undoable = {}, {}, false, true
   if first < #argv then

@@ -26,6 +26,7 @@ _PING_S: Final = 3.0  # a half-open connection is noticed after three silent int
 _CONNECT_S: Final = 2.0
 _MAX_BACKOFF_S: Final = 1.0
 _SUBSCRIPTIONS: Final = 2  # to the live channel, and to the inbox channels
+_ELSEWHERE: Final = ("MOVED ", "ASK ", "CLUSTERDOWN ")  # a node of a Cluster refuses, and its locator is asked
 _REMEDY: Final = "the user needs the channels and commands of docs/security.md; 'tidewire doctor' names what is missing"
 # Under a flow of small chunks, what comes within this time is read at once: a wake-up costs more than a frame.
 _REST_S: Final = 0.002
@@ -78,12 +79,14 @@ class _Reader(asyncio.Protocol):
     def _dispatch(self, reply: Any) -> None:
         if isinstance(reply, list):
             kind = reply[0]
-            if kind == b"message":
+            if kind in {b"message", b"smessage"}:
                 self._on_message(reply[1], reply[2])
             elif kind == b"pmessage":
                 self._on_message(reply[2], reply[3])
-            elif kind in {b"subscribe", b"psubscribe"}:
+            elif kind in {b"subscribe", b"ssubscribe", b"psubscribe"}:
                 self.subscribed += 1
+            elif kind == b"sunsubscribe":  # the channel's hash slot is another node's now
+                self.abort()
         elif isinstance(reply, hiredis.ReplyError):
             self.refusal = str(reply)
             self.abort()
@@ -150,6 +153,7 @@ class LiveConnection:
                     reader = await self._connect()
             except (OSError, TimeoutError, RedisError) as error:
                 logger.debug("live_connection_failed", error=str(error))
+                self._locator.doubt()
                 reader = None
             if reader is not None:
                 try:
@@ -157,8 +161,11 @@ class LiveConnection:
                 finally:
                     reader.abort()
                     self._reader = None
+                self._locator.doubt()
                 if reader.subscribed == _SUBSCRIPTIONS:
                     backoff_s, refusal = 0.05, ""
+                elif reader.refusal.startswith(_ELSEWHERE):
+                    logger.debug("live_connection_elsewhere", error=reader.refusal)
                 elif reader.refusal and reader.refusal != refusal:  # once, and not at each attempt
                     refusal = reader.refusal
                     logger.warning("live_connection_refused", error=refusal, remedy=_REMEDY)
@@ -188,7 +195,7 @@ class LiveConnection:
             user = (options["username"],) if options.get("username") else ()
             commands.append(_command("AUTH", *user, options["password"]))
         commands.append(_command("CLIENT", "SETNAME", "tidewire-hub"))
-        commands.append(_command("SUBSCRIBE", self._keys.live))
+        commands.append(_command("SSUBSCRIBE" if self._locator.clustered else "SUBSCRIBE", self._keys.live))
         commands.append(_command("PSUBSCRIBE", self._keys.inbox_channels))
         reader.transport.write(b"".join(commands))
         self.connects += 1

@@ -3,7 +3,9 @@
 The inbox has two parts. The channels: ``PUBLISH tw:in:<metric> 921.4`` reaches every process, and the holder of the
 lease appends it; best effort, as Pub/Sub is. The stream: ``XADD tw:in * metric … value …`` is durable; the holder reads
 it through a consumer group, and the append function acknowledges and deletes each entry in the same step, so it is
-appended once. Messages and entries that cannot be parsed go to the dead-letter stream ``tw:in:dead``.
+appended once. In a Cluster the stream may be at another node than the log: there each entry is appended by itself, once
+by its id, and acknowledged afterwards. Messages and entries that cannot be parsed go to the dead-letter stream
+``tw:in:dead``.
 
 Over 300 lines, because both parts share the parsing, the append with its retries, and the dead letters.
 """
@@ -22,8 +24,9 @@ import structlog
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.batch import EncodedBatch, IngestLimits, is_plausible_time
 from tidewire.model.cursor import id_ms, parse_id
-from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, pairs
+from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, Once, pairs
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.server import RedisServer
 from tidewire_service.ingest.lease import Lease
 from tidewire_service.ingest.message_rows import entry_row, message_row
 from tidewire_service.ingest.rows import Intake, Rejected, Row, collect
@@ -80,7 +83,6 @@ class Inbox:
         self._log = log
         self._clock_ms = clock_ms
         self._limits = limits
-        self._redis = log.redis
         self.lease = Lease(log, lease_ttl_ms)
         self.counters: Counter[str] = Counter(
             dict.fromkeys(("messages", "entries", "readings", "dead", "dropped", "not_ours", "repeated"), 0)
@@ -149,40 +151,45 @@ class Inbox:
     def _parse(self, rows: Sequence[Row], now_ms: float) -> Intake:
         return collect(rows, self._limits, len(rows), now_ms)
 
-    async def _append(self, intake: Intake, *, inbox_ids: Sequence[str] = (), give_up_s: float = math.inf) -> None:
-        """Append in one call, with retries.
+    async def _append(
+        self, intake: Intake, *, inbox_ids: Sequence[str] = (), once: Once | None = None, give_up_s: float = math.inf
+    ) -> bool:
+        """Append in one call, with retries; return False if the lease is another's, or it was given up.
 
         A call whose answer was lost is repeated unchanged, under the same sequence, so the log appends it once.
 
         Args:
             intake: the batches, at most one call's worth.
             inbox_ids: ids of the stream entries that they came from; none for messages of the channels.
+            once: by which the log knows a call of before, also one of another process.
             give_up_s: time without an answer after which the batches are dropped and counted.
         """
         if not intake.batches:
-            return
+            return True
         token = self.lease.token
-        self._sequences[inbox_ids != ()] += 1
-        sequence = self._sequences[inbox_ids != ()]
-        publisher = f"inbox-{token}-{'stream' if inbox_ids else 'channel'}"
+        publisher, sequence = "", 0
+        if once is None:
+            self._sequences[inbox_ids != ()] += 1
+            sequence = self._sequences[inbox_ids != ()]
+            publisher = f"inbox-{token}-{'stream' if inbox_ids else 'channel'}"
         deadline = time.monotonic() + give_up_s
         while True:
             try:
                 appended = await self._log.append(
-                    intake.batches, publisher=publisher, sequence=sequence, lease=token, inbox_ids=inbox_ids
+                    intake.batches, publisher=publisher, sequence=sequence, once=once, lease=token, inbox_ids=inbox_ids
                 )
             except LogUnavailable as error:
                 if time.monotonic() > deadline:
                     self.counters["dropped"] += sum(batch.readings for batch in intake.batches)
                     _log.warning("inbox_messages_dropped", error=str(error))
-                    return
+                    return False
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if appended.duplicate:
                 self.counters["repeated"] += 1
             else:
                 await self._record_results(intake, appended.results)
-            return
+            return "lease" not in appended.results
 
     async def _record_results(self, intake: Intake, results: tuple[int | str, ...]) -> None:
         """Count what was appended; give up the lease, or move batches to the dead letters, if they were refused."""
@@ -219,9 +226,15 @@ class Inbox:
                 claimed = False  # claim again: entries that were not acknowledged are still there, the others are gone
                 await asyncio.sleep(_PAUSE_S)
 
+    @property
+    def _stream(self) -> RedisServer:
+        """The server that has the stream."""
+        return self._log.at(self._log.keys.inbox)
+
     async def _command(self, *words: Any) -> Any:
-        with self._log.beside():
-            return await self._redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no type for it
+        stream = self._stream
+        with stream.beside():
+            return await stream.redis.execute_command(*words)  # type: ignore[no-untyped-call]  # redis-py has no type for it
 
     async def _claim_entries(self, consumer: str) -> None:
         """Append the entries that any process left unacknowledged, then delete the other consumers.
@@ -245,10 +258,11 @@ class Inbox:
                 await self._append_entries(entries)
             if start in (b"0-0", "0-0"):
                 break
-        with self._log.beside():
-            for other in await self._redis.xinfo_consumers(keys.inbox, keys.inbox_group):
+        stream = self._stream
+        with stream.beside():
+            for other in await stream.redis.xinfo_consumers(keys.inbox, keys.inbox_group):
                 if other["pending"] == 0 and other["name"] != consumer.encode():
-                    await self._redis.xgroup_delconsumer(keys.inbox, keys.inbox_group, other["name"])
+                    await stream.redis.xgroup_delconsumer(keys.inbox, keys.inbox_group, other["name"])
 
     async def _read_entries(self, consumer: str) -> None:
         """Wait a short time for new entries and append them."""
@@ -289,7 +303,18 @@ class Inbox:
             await self._append_batches(batches, ids)
 
     async def _append_batches(self, batches: list[EncodedBatch], ids: list[str]) -> None:
-        await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
+        if self._stream is self._log:
+            await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
+            return
+        for batch, id_ in zip(batches, ids, strict=True):
+            if not await self._append(Intake([batch], [(0,)], []), once=Once(f"in:{id_}", id_)):
+                return  # whoever has the lease now appends what is not acknowledged
+        await self._acknowledge(ids)
+
+    async def _acknowledge(self, ids: Sequence[str | bytes]) -> None:
+        """Acknowledge and delete entries that were appended."""
+        keys, stream = self._log.keys, self._stream
+        await stream.run(("XACK", keys.inbox, keys.inbox_group, *ids), ("XDEL", keys.inbox, *ids))
 
     # -- dead letters
 
@@ -309,13 +334,17 @@ class Inbox:
         }
         kept[b"reason"] = f"{refused.field} {refused.value}: {refused.reason}"
         try:
-            with self._log.beside():
-                async with self._redis.pipeline(transaction=True) as pipe:
+            dead = self._log.at(keys.inbox_dead)
+            together = dead is self._stream
+            with dead.beside():
+                async with dead.redis.pipeline(transaction=True) as pipe:
                     pipe.xadd(keys.inbox_dead, kept, maxlen=_MAX_DEAD_LETTERS, approximate=False)
-                    if entry_id is not None:
+                    if entry_id is not None and together:
                         pipe.xack(keys.inbox, keys.inbox_group, entry_id)
                         pipe.xdel(keys.inbox, entry_id)
                     await pipe.execute()
+            if entry_id is not None and not together:
+                await self._acknowledge([entry_id])
         except LogUnavailable as error:
             if entry_id is not None:
                 raise  # the entry stays unacknowledged and is parsed again

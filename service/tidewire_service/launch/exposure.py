@@ -31,10 +31,11 @@ def warnings(settings: ServiceSettings) -> list[str]:
             )
     target = parse_redis_url(settings.redis)
     redis = urlsplit(target.url)
-    hosts = [node.host for node in target.sentinels.nodes] if target.sentinels else [redis.hostname or "localhost"]
+    nodes = target.sentinels.nodes if target.sentinels else target.nodes
+    hosts = [node.host for node in nodes] or [redis.hostname or "localhost"]
     over_network = redis.scheme != "unix" and not all(map(is_loopback, hosts))
     if redis.scheme == "redis" and over_network:
-        tls = "rediss+sentinel://" if target.sentinels else "rediss://"
+        tls = "rediss+sentinel://" if target.sentinels else "rediss+cluster://" if target.nodes else "rediss://"
         found.append(f"Redis is reached over the network without TLS; use {tls}")
     if over_network and not redis.password:
         found.append("Redis on the network is used without a password; give its users passwords (docs/security.md)")

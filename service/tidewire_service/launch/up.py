@@ -116,6 +116,8 @@ def unsuitable(url: str) -> str | None:
         return f"it does not answer as a Redis ({type(error).__name__})"
     finally:
         client.close()
+    if info.get("cluster_enabled"):
+        return "it is a node of a Cluster (give it with --redis)"
     wrong = [finding for finding in check_server(parse_info(info)) if finding.level == "wrong"]
     return f"{wrong[0].found}: {wrong[0].remedy}" if wrong else None
 

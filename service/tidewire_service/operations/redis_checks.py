@@ -26,7 +26,7 @@ async def check_when_reached(log: RedisLog) -> None:
             await asyncio.sleep(_PAUSE_S)
             continue
         _log.info("redis_reached", server=info.name, version=info.version, redis=log.url)
-        watched = log.locator.target.sentinels is not None
+        watched = log.locator.target.sentinels is not None or log.locator.clustered
         for finding in (*check_server(info), *(check_replicas(info) if watched else ())):
             _log.warning("redis_setting_risky", finding=f"{finding.found}: {finding.remedy}")
         return
