@@ -12,7 +12,7 @@ import type { Series } from "../src/model/directory";
 import { Prints } from "../src/model/prints";
 import { magnitudeOf, printIn, printMean, printOf, printValue } from "../src/model/reading";
 import { limitText } from "../src/model/thresholds";
-import { decodeFrame } from "../src/wire/frame";
+import { decodeFrame, MOST_COUNTED } from "../src/wire/frame";
 import { encodeFrame } from "./encode";
 
 interface Case {
@@ -97,6 +97,7 @@ test("the figures of a span know how far their mean may be off, and how many rea
     error: 0,
     readings: 0,
     columns: 0,
+    more: false,
   });
 });
 
@@ -123,4 +124,25 @@ test("the same digits in another scale of the unit", () => {
   assert.equal(printValue(12.34e6, print), "12.34");
   assert.equal(printValue(12.34e6, printIn(giga, print)), "0.01234");
   assert.equal(printIn(mega, print), print);
+});
+
+test("a mean that may as well be nothing is nothing", () => {
+  const sine = printOf(shownUnit("", 1), { lo: -1, hi: 1, integers: false });
+  assert.equal(printMean(4.44e-7, sine, -1, 1, 1.15e-6), printMean(0, sine, -1, 1));
+  const whole = printOf(shownUnit("", 1), { lo: -1, hi: 1, integers: true });
+  assert.equal(printMean(1.53e-5, whole, -1, 1, 1.53e-5), "0");
+  assert.equal(printMean(-3e-17, sine, -1, 1), printMean(0, sine, -1, 1));
+  assert.notEqual(printMean(0.25, whole, -1, 1, 1.53e-5), "0");
+});
+
+test("a column that counts no further makes a mean that is about right, and says so", () => {
+  const ring = new BucketRing();
+  const series = [{ index: 0, data: [[1, 1, 1, 1] as const, [3, 3, 3, 3] as const], count: MOST_COUNTED }];
+  ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets: 2, stepMs: 1_000, series })));
+  const slot = ring.slots.get(0);
+  assert.ok(slot);
+  const trace = new Trace();
+  trace.read(ring, slot, 0, 2_000, 5_000);
+  assert.equal(figuresOf(trace, 0, 2_000).more, true);
+  assert.equal(figuresOf(trace, 2_000, 3_000).more, false);
 });

@@ -6,7 +6,7 @@ import { gaugeRange, zonesOf } from "../src/chart/kinds/gauge";
 import { binsOf, isExact, quantile, readingsOf, type Weighted } from "../src/chart/kinds/hist";
 import type { Shown } from "../src/chart/kinds/kind";
 import { CHART_KINDS } from "../src/chart/kinds/kinds";
-import { earlierWords, lastWithin } from "../src/chart/kinds/readings";
+import { earlierWords } from "../src/chart/kinds/readings";
 import { nextOrder, type RowValues, rowNames, sorted } from "../src/chart/kinds/rows";
 import { outward, typedRange } from "../src/chart/kinds/span";
 import type { Moment } from "../src/chart/moment";
@@ -235,12 +235,12 @@ test("a kind that cannot show a chart says why, and a table shows all", () => {
 
 test("the value of a span is the last one inside it", () => {
   const trace = traceOf([1], [2], [3], [4]);
-  assert.equal(lastWithin(trace, 1_000, 3_000), 3);
-  assert.equal(lastWithin(trace, 0, 9_000), 4);
-  assert.ok(Number.isNaN(lastWithin(trace, -2_000, -1_000)));
-  assert.ok(Number.isNaN(lastWithin(trace, 5_000, 9_000)), "what was read before it is no value of it");
+  assert.equal(trace.lastWithin(1_000, 3_000), 3);
+  assert.equal(trace.lastWithin(0, 9_000), 4);
+  assert.ok(Number.isNaN(trace.lastWithin(-2_000, -1_000)));
+  assert.ok(Number.isNaN(trace.lastWithin(5_000, 9_000)), "what was read before it is no value of it");
   trace.steps = true;
-  assert.equal(lastWithin(trace, 5_000, 9_000), 4, "a step holds");
+  assert.equal(trace.lastWithin(5_000, 9_000), 4, "a step holds");
 });
 
 test("what is compared is not said to be nothing until it has come", () => {

@@ -7,7 +7,7 @@ import { valueAt } from "../src/chart/crosshair-rows";
 import { BucketRing, type Slot } from "../src/model/bucket-ring";
 import { sharedGaps, Trace } from "../src/model/buckets";
 import type { PlotKind } from "../src/model/kinds";
-import { decodeFrame, FLAG_PARTIAL, FLAG_STEPS } from "../src/wire/frame";
+import { decodeFrame, FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS } from "../src/wire/frame";
 import { encodeFrame, type PackedSeries } from "./encode";
 
 const NO = NaN;
@@ -87,6 +87,18 @@ test("a value that is no number any more ends the last step", () => {
   const trace = read(ring, 0, 5_000);
   trace.hold(slotOf(ring), 4_500);
   assert.equal(trace.endMs, 3_200);
+});
+
+test("the last step of a series that ended goes no further", () => {
+  const flags = FLAG_STEPS | FLAG_ENDED;
+  const trace = read(ringOf({ data: [0, 1, NO, NO, NO], flags, lastTimeMs: 1_900, lastValue: 1 }), 0, 5_000);
+  trace.hold(slotOf(ringOf({ data: [NO], flags, lastTimeMs: 1_900, lastValue: 1 })), 4_500);
+  assert.equal(trace.endMs, 1_900);
+  const zoomed = read(ringOf({ data: [0, 1, NO], flags, lastTimeMs: 60_000, lastValue: 1 }), 0, 3_000);
+  zoomed.hold(slotOf(ringOf({ data: [NO], flags, lastTimeMs: 60_000, lastValue: 1 })), 3_000);
+  assert.equal(zoomed.endMs, 3_000, "it went on then");
+  const later = withBefore([NO, NO, NO], { flags, lastTimeMs: 94_500, lastValue: 3 });
+  assert.equal(read(later, 102_000, 104_000).n, 0, "nothing of it enters a window that begins after its end");
 });
 
 test("a line holds nothing", () => {

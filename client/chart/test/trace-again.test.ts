@@ -75,3 +75,20 @@ test("a trace that is read again says what a new one says", () => {
   }
   assert.ok(kept > 100, String(kept));
 });
+
+test("a trace that was moved in time is read anew", () => {
+  const ring = new BucketRing();
+  const data = Array.from({ length: 400 }, (_, i) => i);
+  ring.apply(decodeFrame(encodeFrame({ kind: 1, first: 0, buckets: 400, stepMs: STEP, series: [{ index: 0, data }] })));
+  const slot = ring.slots.get(0);
+  assert.ok(slot);
+  const again = new Trace();
+  const read = (trace: Trace): Trace => {
+    trace.read(ring, slot, 100 * STEP, 300 * STEP, 2 * STEP, "line");
+    trace.shift(60 * STEP);
+    return trace;
+  };
+  for (let turn = 0; turn < 4; turn++) assert.deepEqual(facts(read(again)), facts(read(new Trace())));
+  assert.equal(again.time[again.indexAt(160 * STEP)], 160.5 * STEP);
+  assert.equal(again.last[again.indexAt(160 * STEP)], 100);
+});

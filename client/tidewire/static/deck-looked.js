@@ -1,2 +1,2 @@
 /*! The Tidewire deck, Apache-2.0; built from client/chart, do not edit. */
-import{L as r,M as l,N as i}from"./deck.js";const e=100,s=366*864e5,M=o=>Math.min(s,o??s);function f(o,t){const a=o>e?`${r(e,0)} of ${l(o,"series","series")}`:"",n=(t??1/0)>s?`the last ${i(s)}`:"";return[a,n].filter(Boolean).join(", ")}export{e as M,f as a,M as l};
+import{L as r,N as l,O as i}from"./deck.js";const e=100,s=366*864e5,f=o=>Math.min(s,o??s);function m(o,t){const a=o>e?`${r(e,0)} of ${l(o,"series","series")}`:"",n=(t??1/0)>s?`the last ${i(s)}`:"";return[a,n].filter(Boolean).join(", ")}export{e as M,m as a,f as l};

@@ -38,7 +38,7 @@ import {
 } from "../model/reading";
 import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
 import type { Span } from "../model/url";
-import type { State } from "../wire/frame";
+import { FLAG_ENDED, type State } from "../wire/frame";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
@@ -322,6 +322,7 @@ export class Chart implements Parts {
     const key = `${series.map((one) => `${one.index}:${one.unit}:${one.style}:${one.legend}`).join()} ${sides.of} ${this.byValue}`;
     if (key === this.#reported) return;
     this.#reported = key;
+    this.#statsAt = -Infinity;
     this.series = series;
     this.#sides = sides;
     this.units = sides.units.map((code) => shownUnit(code, 0));
@@ -430,7 +431,7 @@ export class Chart implements Parts {
     this.card.legend.showEvents(this.events.count(this.shown), this.events.shown, this.#width >= STATS_PX);
     this.#updateOverlay();
     // After the plots of the other charts: each change of a text makes the next font of a canvas wait for the styles.
-    if (this.#wordsAreDue(moment)) queueMicrotask(() => this.#guarded(() => this.#words(moment)));
+    if (this.#wordsAreDue(moment)) queueMicrotask(() => this.card.failed || this.#guarded(() => this.#words(moment)));
   }
 
   /** Return a part that is needed and not here yet. */
@@ -532,13 +533,21 @@ export class Chart implements Parts {
       const silent = zoomed
         ? presentMs - slot.lastTimeMs > gapLimitMs(slot.expectedMs, 0)
         : isSilent(freshness(slot, nowMs));
-      return bandsOf(slot, this.shown.startMs, this.shown.endMs, silent ? NaN : presentMs);
+      const over = silent || (slot.flags & FLAG_ENDED) !== 0;
+      return bandsOf(slot, this.shown.startMs, this.shown.endMs, over ? NaN : presentMs);
     });
   }
 
-  /** Return the newest word of a series, or its newest value as it is printed. */
-  #last(i: number): string {
-    return wordOf(this.slots[i]) || this.printed(i, this.slots[i]?.lastValue ?? NaN);
+  /** Return the newest value of a series, or that at the end of a zoomed span; NaN without one. */
+  #newest(i: number): number {
+    const moment = this.#moment;
+    return moment?.zoomed ? this.traces[i].lastWithin(moment.startMs, moment.endMs) : (this.slots[i]?.lastValue ?? NaN);
+  }
+
+  /** Return the newest word or value of a series as it is printed, or that at the end of a zoomed span. */
+  last(i: number): string {
+    const word = this.bands && this.#moment?.zoomed ? this.#wordAt(i, Infinity) : wordOf(this.slots[i]);
+    return word || this.printed(i, this.#newest(i));
   }
 
   /** Tell whether the texts are drawn as well: of a live chart with every second frame, unless one says something new. */
@@ -578,7 +587,7 @@ export class Chart implements Parts {
     this.#legendValues(moment);
     if (moment.speak || this.card.silent)
       this.card.speak(
-        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.many?.spoken || this.series.map((one, i) => `${one.legend} ${this.#last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${this.words}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
+        `${this.title} ${this.titleUnit}, ${spoken(state, age)}. ${this.many?.spoken || this.series.map((one, i) => `${one.legend} ${this.last(i)}`).join(", ")}${this.#drawn?.foot ? `. ${this.#drawn.foot}` : ""}${this.words}${spokenEvents(this.events.shown ? this.events.within(this.shown) : [])}`,
       );
   }
 
@@ -587,18 +596,30 @@ export class Chart implements Parts {
     const now = performance.now();
     if (now - this.#statsAt < STATS_MS) return;
     this.#statsAt = now;
-    if (this.byValue) this.card.legend.sort(this.slots.map((slot) => slot?.lastValue ?? NaN));
+    if (this.byValue) this.card.legend.sort(this.series.map((_, i) => this.#newest(i)));
     this.#density = [];
     const longest = Math.max(0, ...(this.bands ?? []).flat().map(([, , text]) => text.length));
     this.#widths = this.traces.map((trace, i) => (this.bands ? longest : valueWidthCh(trace, this.prints[i])));
     this.#stats = this.series.map((one, i) => {
-      const { min, max, mean, error, readings, columns } = figuresOf(this.traces[i], moment.startMs, moment.endMs);
+      const { min, max, mean, error, readings, columns, more } = figuresOf(
+        this.traces[i],
+        moment.startMs,
+        moment.endMs,
+      );
       const print = this.prints[i];
       const [least, most] = [min, max].map((value) => printValue(value, print));
       const each = readings / columns;
       if (each >= MANY_EACH)
-        this.#density[i] = `${plural(readings, "reading", "readings")} · ${formatNumber(each, 1)} per pixel column`;
-      return [one.legend || one.name, this.#last(i), least, most, printMean(mean, print, min, max, error)] as const;
+        this.#density[i] =
+          `${more ? "at least " : ""}${plural(readings, "reading", "readings")} · ${formatNumber(each, 1)} per pixel column`;
+      const about = more ? "≈ " : "";
+      return [
+        one.legend || one.name,
+        this.last(i),
+        least,
+        most,
+        about + printMean(mean, print, min, max, error),
+      ] as const;
     });
     if (this.card.table?.open) this.card.table.fill(this.title, this.#stats);
   }
@@ -621,7 +642,7 @@ export class Chart implements Parts {
     this.many?.words(moment);
     const colours = this.bands && wordColours(this.bands.flat().map(([, , text]) => text));
     const values = this.series.map((_, i) =>
-      this.bands ? this.#wordAt(i) : printValue(this.#valueAt(i) ?? this.slots[i]?.lastValue ?? NaN, this.prints[i]),
+      this.bands ? this.#wordAt(i) : printValue(this.#valueAt(i), this.prints[i]),
     );
     const { state } = chartFreshness(this.heard, moment.nowMs);
     this.card.legend.update(
@@ -638,18 +659,14 @@ export class Chart implements Parts {
   }
 
   /** Return the word at the crosshair, or at the end of the window. */
-  #wordAt(i: number): string {
-    const timeMs = Number.isNaN(this.#crossMs) ? Infinity : this.#crossMs;
+  #wordAt(i: number, timeMs = this.#crossMs || Infinity): string {
     const band = bandAt(this.bands?.[i] ?? [], timeMs);
     return band && (timeMs === Infinity || timeMs <= band[1]) ? band[2] : "–";
   }
 
-  /** Return the value at the crosshair, or at the end of a zoomed span; null at the live end, NaN inside a gap. */
-  #valueAt(i: number): number | null {
-    if (Number.isNaN(this.#crossMs)) {
-      const { n, last } = this.traces[i];
-      return this.#moment?.zoomed ? (n ? last[n - 1] : NaN) : null;
-    }
+  /** Return the value at the crosshair, else the newest one; NaN inside a gap. */
+  #valueAt(i: number): number {
+    if (Number.isNaN(this.#crossMs)) return this.#newest(i);
     return valueAt(this.traces[i], this.slots[i], this.#crossMs)?.value ?? NaN;
   }
 

@@ -10,7 +10,7 @@ import type { Scale } from "../canvas/axis";
 import { type Ctx, fitCanvas, zoomOf } from "../canvas/draw";
 import { fillEnvelope, isDense, strokeLine } from "../canvas/ink";
 import type { BucketRing } from "../model/bucket-ring";
-import { Trace } from "../model/buckets";
+import { FLOAT32, Trace } from "../model/buckets";
 import type { ChartViews, ViewPart } from "../model/chart-views";
 import { isResult, type Series } from "../model/directory";
 import { gapLimitMs } from "../model/freshness";
@@ -96,8 +96,7 @@ class Earlier {
       if (!ring || !slot || !shown) return trace.clear();
       const gapMs = gapLimitMs(slot.expectedMs, ring.stepMs);
       trace.read(ring, slot, startMs - compareMs, endMs - compareMs, gapMs, chart.traces[i]?.steps ? "steps" : "line");
-      for (const times of [trace.time, trace.gapFrom, trace.gapTo])
-        for (let k = 0; k < trace.n; k++) times[k] += compareMs;
+      trace.shift(compareMs);
     });
   }
 
@@ -198,7 +197,9 @@ class Earlier {
         },
       ];
       if (series.length > MOST_DIFFERENCES || Number.isNaN(today)) return rows;
-      const difference = today - value;
+      const apart = today - value;
+      // Both came as float32.
+      const difference = Math.abs(apart) <= FLOAT32 * Math.max(Math.abs(today), Math.abs(value)) ? 0 : apart;
       const text = printValue(Math.abs(difference), prints[i]);
       const signed = `${difference < 0 ? "−" : "+"}${text}`;
       return [...rows, { ...at, y: y + 0.002, swatch: "none", label: "difference", value: signed }];

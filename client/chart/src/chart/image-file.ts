@@ -4,7 +4,6 @@ import { elided } from "../base/elision";
 import { clock, spanText } from "../base/format";
 import { font, lineColour, type Tokens } from "../base/tokens";
 import { canvasName } from "../canvas/draw";
-import { wordOf } from "../model/states";
 import type { Chart } from "./chart";
 
 /** Px of title and legend; what is no plot has no legend. */
@@ -33,7 +32,7 @@ export async function pngOf(chart: Chart, tokens: Tokens): Promise<Blob> {
     when: [spanText(span.startMs, span.endMs, NaN), `${clock(span.startMs)} – ${clock(span.endMs)}`],
     rows: (chart.plot ? chart.series : []).map((one, i) => ({
       label: one.legend || one.name,
-      value: wordOf(chart.slots[i]) || chart.printed(i, chart.slots[i]?.lastValue ?? NaN),
+      value: chart.last(i),
       colour: lineColour(tokens, one.style),
       dash: chart.dashes[i],
     })),

@@ -47,6 +47,10 @@ export interface RunTrace {
   readonly smooth: readonly number[];
 }
 
+/** The newest value of a line: smoothed, or as it was read. */
+const lastOf = ({ line, smooth }: RunTrace, smoothing: number): number =>
+  (smoothing > 0 ? smooth : line.last).at(-1) ?? NaN;
+
 /** What all charts of the page are drawn from. */
 export interface RunMoment {
   readonly tokens: Tokens;
@@ -303,7 +307,7 @@ export class RunChart implements Crossed {
     }
     const [state, word] = standing(this.traces.map((trace) => trace.state));
     this.card.update(this.title, this.#unit.text, state, { word, value: "" }, null, moment.paused);
-    const last = this.traces.map(({ smooth }) => smooth[smooth.length - 1]);
+    const last = this.traces.map((one) => lastOf(one, moment.smoothing));
     const texts = last.map((value) => printValue(value, this.#print));
     if (this.byValue) this.card.legend.sort(last);
     const widest = Math.max(1, ...texts.map(({ length }) => length - 0.6));
@@ -319,10 +323,11 @@ export class RunChart implements Crossed {
   }
 
   /** Write the values at the crosshair, or the newest. */
-  #legend({ tokens }: RunMoment): void {
+  #legend({ tokens, smoothing }: RunMoment): void {
     this.card.legend.update(
       this.traces.map((one) => {
-        const at = Number.isNaN(this.#crossX) ? one.x.length - 1 : this.#at(one);
+        if (Number.isNaN(this.#crossX)) return printValue(lastOf(one, smoothing), this.#print);
+        const at = this.#at(one);
         return at < 0 ? "–" : printValue(one.smooth[at], this.#print);
       }),
       [],
@@ -399,7 +404,7 @@ export class RunChart implements Crossed {
       when: [`${smoothing}${from} – ${to.replace(/^(step|after) /, "")}`],
       rows: this.traces.map((one) => ({
         label: one.label,
-        value: printValue(one.smooth[one.smooth.length - 1], this.#print),
+        value: printValue(lastOf(one, moment.smoothing), this.#print),
         colour: lineColour(moment.tokens, one.style),
         dash: one.dash,
       })),

@@ -10,7 +10,7 @@ import { expectedInterval, OUTAGE_AMONG } from "./pace";
  */
 const USUAL_TIMES = 3;
 /** Relative errors of a rounded value. */
-const FLOAT32 = 2 ** -23;
+export const FLOAT32 = 2 ** -23;
 const FLOAT64 = 2 ** -51;
 /** Silences at either side that are compared. */
 const NEIGHBOURS = 10;
@@ -107,7 +107,7 @@ export class Trace implements Extent {
     const kept = n;
     let previousEnd = n ? this.time[n - 1] + step / 2 : lastBefore(ring, slot, from);
     this.stepMs = step;
-    if (n === 0 && this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot)) {
+    if (n === 0 && this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot, from * step)) {
       // What it was before the window holds into it. No reading: the count is 0.
       const before = exact ? Math.round(slot.beforeValue) : slot.beforeValue;
       for (const name of ["first", "last", "min", "max", "mean"] as const) this[name][0] = before;
@@ -173,12 +173,25 @@ export class Trace implements Extent {
     return Math.min(ring.changedSince(version), newestBefore, newest);
   }
 
+  /** Move what was read in time; the next reading begins anew. */
+  shift(ms: number): void {
+    this.#was = NEVER;
+    for (const times of [this.time, this.gapFrom, this.gapTo]) for (let i = 0; i < this.n; i++) times[i] += ms;
+  }
+
+  /** Return the last value inside a span, NaN without one. Steps hold theirs from before it. */
+  lastWithin(startMs: number, endMs: number): number {
+    const at = this.indexAt(endMs + 1) - 1;
+    return at < 0 || (this.time[at] < startMs && !this.steps) ? NaN : this.last[at];
+  }
+
   /**
-   * Hold the last value of steps until a time, if no gap lies before it; one that is no number any more, until that was
-   * read.
+   * Hold the last value of steps until a time, if no gap lies before it; one that is no number any more, or the last one
+   * of a series that ended, until that was read.
    */
   hold(slot: Slot, untilMs: number): void {
-    const heldMs = Number.isNaN(slot.lastValue) ? Math.min(untilMs, slot.lastTimeMs) : untilMs;
+    const over = Number.isNaN(slot.lastValue) || (slot.flags & FLAG_ENDED) !== 0;
+    const heldMs = over ? Math.min(untilMs, slot.lastTimeMs) : untilMs;
     this.heldMs =
       this.steps && this.n > 0 && heldMs > this.time[this.n - 1] && !this.silenceUntil(heldMs) ? heldMs : NaN;
   }
@@ -246,8 +259,9 @@ export class Trace implements Extent {
   }
 }
 
-/** Whether a slot knows the value that its series had before the window, and nothing in between is still to come. */
-const heldBefore = (slot: Slot): boolean => Number.isFinite(slot.beforeValue) && (slot.flags & FLAG_PARTIAL) === 0;
+/** Whether a slot knows the value that its series has when the window begins, and nothing is still to come before. */
+const heldBefore = ({ beforeValue, flags, lastTimeMs }: Slot, startMs: number): boolean =>
+  Number.isFinite(beforeValue) && (flags & FLAG_PARTIAL) === 0 && !((flags & FLAG_ENDED) !== 0 && lastTimeMs < startMs);
 
 const isEmpty = (ring: BucketRing, slot: Slot, bucket: number): boolean =>
   Number.isNaN(slot.floats[4 * ring.offset(bucket)]);

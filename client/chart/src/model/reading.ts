@@ -48,6 +48,8 @@ export function printValue(value: number, print: Print): string {
  * far as it has them. `error` is how far it may be off.
  */
 export function printMean(mean: number, print: Print, min = NaN, max = NaN, error = 0): string {
+  // What may as well be nothing has no digits of its own.
+  if (Math.abs(mean) <= Math.max(error, (Math.abs(min) + Math.abs(max) || 0) * 1e-12)) mean = 0;
   for (const end of [min, max])
     if (Math.abs(mean - end) <= Math.max(error, Math.abs(end) * 1e-12)) return printValue(end, print);
   const value = mean / print.unit.divisor;

@@ -1,5 +1,6 @@
 /** The charts of a notebook over the steps of runs, or the time since each began: one chart per metric, a line per run. */
 
+import { dashesOf } from "../base/colour";
 import { h } from "../base/dom";
 import type { Tokens } from "../base/tokens";
 import { unitKey } from "../base/units";
@@ -159,7 +160,8 @@ export class NotebookRuns {
   }
 
   #traces(metric: string): RunTrace[] {
-    return this.#runs.flatMap((run): RunTrace[] => {
+    const dashes = dashesOf(this.#runs.map((run) => this.#styleOf(run)));
+    return this.#runs.flatMap((run, at): RunTrace[] => {
       const series = run.entry.metrics
         .map(({ i }) => this.#directory.byIndex.get(i))
         .find((one) => one?.metric === metric);
@@ -168,7 +170,9 @@ export class NotebookRuns {
       const { key, name, entry } = run;
       const x = placed(line.x, this.#axis, entry.start_ms);
       const style = this.#styleOf(run);
-      return [{ series, run: key, label: name, state: entry.state, style, dash: [], line, x, smooth: line.mean }];
+      return [
+        { series, run: key, label: name, state: entry.state, style, dash: dashes[at], line, x, smooth: line.mean },
+      ];
     });
   }
 

@@ -3,6 +3,7 @@
  * of runs, which is its catalogue. Python is asked for what has changed once a second.
  */
 
+import { dashesOf } from "../base/colour";
 import { h, iconButton, setText, show } from "../base/dom";
 import { formatNumber, plural } from "../base/format";
 import type { Lazy } from "../base/lazy";
@@ -422,7 +423,9 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
     const axis = this.#axis;
     const drawn = this.#runs.filter(({ key }) => this.#drawn.has(key));
     const found = this.#cards.map((card): [Card, Omit<RunTrace, "smooth">[]] => {
-      const lines = drawn.flatMap((run) =>
+      const dashes = card.metrics.length > 1 ? drawn.map(() => []) : dashesOf(drawn.map((run) => this.#styleOf(run)));
+      // Of several metrics a dash tells the metric.
+      const lines = drawn.flatMap((run, at) =>
         card.metrics.flatMap((metric, order): Omit<RunTrace, "smooth">[] => {
           const own = this.#seriesOf(run).find(
             (series) => series.metric === metric && (card.unit === null || unitKey(series.unit) === card.unit),
@@ -430,7 +433,7 @@ class RunsPage implements Page, RunBarOwner, RunTableOwner {
           const line = own && this.#lines.get(own.index);
           if (!own || !line || line.x.length === 0) return [];
           const label = card.metrics.length > 1 ? `${run.name} ${own.name}` : run.name;
-          const dash = order === 0 ? [] : DASH;
+          const dash = order === 0 ? dashes[at] : DASH;
           const x = placed(line.x, axis, run.entry.start_ms);
           return [
             { series: own, run: run.key, label, state: run.entry.state, style: this.#styleOf(run), dash, line, x },

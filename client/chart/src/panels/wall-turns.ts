@@ -25,7 +25,7 @@ export function turnsOf(rows: readonly (readonly [top: number, bottom: number])[
 export class WallTurns {
   readonly #dots: HTMLElement;
   #turn = 0;
-  #turnedAt = 0;
+  #turnedAt = performance.now();
   #heldUntil = -Infinity;
   readonly #hold = (): void => {
     this.#heldUntil = performance.now() + HOLD_MS;

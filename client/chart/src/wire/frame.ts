@@ -9,6 +9,8 @@ export const RECORD_BYTES = 64;
 export const BUCKET_BYTES = 16;
 /** First, last and mean of a bucket lie so many parts of max - min above min. */
 export const FRACTIONS = 65_535;
+/** Readings of a bucket beyond these are not counted. */
+export const MOST_COUNTED = 65_535;
 export const SNAPSHOT = 1;
 export const DELTA = 2;
 export const RANGE = 4;

@@ -6,6 +6,7 @@ import { font, LIGHT, lineColour } from "../../base/tokens";
 import { linear } from "../../canvas/paths";
 import { niceStep, ticksIn, tickTexts, wholeStep } from "../../canvas/scale";
 import type { Trace } from "../../model/buckets";
+import { MOST_COUNTED } from "../../wire/frame";
 import { canvasKind, type Face, middleWords, type Said } from "./canvas-kind";
 import type { Shown } from "./kind";
 import { countText, lengthText, nameOf, oneUnit, shownOf } from "./readings";
@@ -79,9 +80,6 @@ export function isExact(trace: Trace): boolean {
   for (let i = 0; i < trace.n; i++) if (trace.count[i] > 3 && trace.max[i] > trace.min[i]) return false;
   return true;
 }
-
-/** A column counts no further. */
-const MOST_COUNTED = 65_535;
 
 /** Tell whether a column of a window has more readings than it counts. */
 export function hasMore(trace: Trace, startMs: number, endMs: number): boolean {

@@ -2,7 +2,6 @@
 
 import { longSpan, plural, shortAge } from "../../base/format";
 import type { Picture } from "../../canvas/picture";
-import type { Trace } from "../../model/buckets";
 import { chartWords, emptyWords, type Freshness, freshness, isSilent } from "../../model/freshness";
 import { chartFreshness, printValue } from "../../model/reading";
 import { bandAt, bandsOf, wordOf } from "../../model/states";
@@ -13,17 +12,10 @@ import type { Shown } from "./kind";
 export const shownOf = (chart: Shown): number[] =>
   chart.series.map((_, i) => i).filter((i) => !chart.hides(chart.series[i].index));
 
-/** Return the last value of a trace inside a span, NaN without one. Steps hold theirs from before it. */
-export function lastWithin(trace: Trace, startMs: number, endMs: number): number {
-  const at = trace.indexAt(endMs + 1) - 1;
-  if (at < 0 || (trace.time[at] < startMs && !trace.steps)) return NaN;
-  return trace.last[at];
-}
-
 /** Return the newest value of a series; of a span of the past, the last one inside it. NaN if there is none. */
 export function newestOf(chart: Shown, moment: Moment, i: number): number {
   if (chart.hides(chart.series[i].index)) return NaN;
-  return moment.zoomed ? lastWithin(chart.traces[i], moment.startMs, moment.endMs) : (chart.slots[i]?.lastValue ?? NaN);
+  return moment.zoomed ? chart.traces[i].lastWithin(moment.startMs, moment.endMs) : (chart.slots[i]?.lastValue ?? NaN);
 }
 
 /** How pale is what a chart is compared with. */
@@ -32,7 +24,7 @@ export const EARLIER_ALPHA = 0.42;
 /** Return what a series was at the end of the window, that much earlier; NaN if nothing is compared, or if there was nothing. */
 export function earlierOf(chart: Shown, { startMs, endMs }: Moment, i: number): number {
   const trace = chart.earlier?.traces[i];
-  return trace && !chart.hides(chart.series[i].index) ? lastWithin(trace, startMs, endMs) : NaN;
+  return trace && !chart.hides(chart.series[i].index) ? trace.lastWithin(startMs, endMs) : NaN;
 }
 
 /** "a week ago 924.6", or only "a week ago" of several series; empty if nothing is compared. */
