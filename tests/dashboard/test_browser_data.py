@@ -88,6 +88,12 @@ async def test_statistics_are_of_the_stretch_that_is_zoomed_into(tab: Any, readi
     shown = await statistics(tab.page)
     within = readings[(readings.time > start) & (readings.time < end)].groupby("site")["value"]
     assert [float(text) for text in shown["mean"]] == pytest.approx(list(within.mean()), abs=0.0501)
+    await tab.page.locator('[data-tw="plot"]').first.hover()
+    await tab.page.keyboard.press("d")
+    table = tab.page.locator('[data-tw="chart-table"] tbody')
+    await table.wait_for()
+    lasts = [float(text) for text in await table.locator("tr td:nth-of-type(1)").all_inner_texts()]
+    assert lasts == pytest.approx(list(within.last()), abs=0.0501), "and so is the last value in the data table"
 
 
 async def test_an_excursion_between_two_looks_is_an_event_of_the_chart(tab: Any, service: Any) -> None:
