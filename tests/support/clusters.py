@@ -10,7 +10,7 @@ from typing import Self
 
 import redis
 from ports import own_port
-from sentinels import Server, until
+from sentinels import Build, Server, until
 
 __all__ = ["NODE_TIMEOUT_S", "Cluster"]
 
@@ -31,6 +31,7 @@ class Cluster:
         replicas: of each.
         password: of all; "" for none.
         full_coverage: with a shard away, nothing is served.
+        build: which program all are.
     """
 
     def __init__(
@@ -41,7 +42,9 @@ class Cluster:
         replicas: int = 1,
         password: str = "",
         full_coverage: bool = False,
+        build: Build | None = None,
     ) -> None:
+        build = build or Build()
         self._primaries = primaries
         self._buses: dict[int, int] = {}
         self.servers: list[Server] = []
@@ -51,12 +54,12 @@ class Cluster:
             words += ["--cluster-node-timeout", f"{NODE_TIMEOUT_S * 1e3:.0f}", "--save", ""]
             words += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
             words += ["--cluster-require-full-coverage", "yes" if full_coverage else "no"]
-            words += ["--requirepass", password, "--primaryauth", password] if password else []
-            server = Server(directory, *words, password=password)
+            words += ["--requirepass", password, "--masterauth", password] if password else []
+            server = Server(directory, *words, password=password, build=build)
             self.servers.append(server)
             self._buses[server.port] = bus
         nodes = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
-        self.url = f"redis+cluster://{f':{password}@' if password else ''}{nodes}"
+        self.url = f"{build.scheme}+cluster://{f':{password}@' if password else ''}{nodes}?{build.options}"
 
     def __enter__(self) -> Self:
         try:

