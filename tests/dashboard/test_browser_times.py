@@ -188,6 +188,14 @@ async def test_axe_finds_nothing_on_the_time_picker(tab: Any, service: Any) -> N
         await tab.page.keyboard.press("Escape")
 
 
+async def test_axe_finds_nothing_on_days_of_the_month_before_that_are_chosen(tab: Any) -> None:
+    noon = [datetime(2026, *day, 12, tzinfo=UTC).timestamp() * 1e3 for day in ((9, 30), (10, 1))]
+    await tab.open(f"/d/plant?c=plant/heat:12&from={noon[0]:.0f}&to={noon[1]:.0f}&tz=UTC")
+    await tab.page.keyboard.press("p")
+    await tab.page.locator(".picker-day.other.inside").first.wait_for()
+    assert await violations(tab.page) == []
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 async def test_no_zone_is_cut_no_row_wraps_and_the_foot_stays_on_the_screen(tab: Any, service: Any, width: int) -> None:
     await recent(service, "plant/heat")
