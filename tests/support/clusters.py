@@ -59,7 +59,8 @@ class Cluster:
             self.servers.append(server)
             self._buses[server.port] = bus
         nodes = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
-        self.url = f"{build.scheme}+cluster://{f':{password}@' if password else ''}{nodes}?{build.options}"
+        options = f"?{build.options}" if build.options else ""
+        self.url = f"{build.scheme}+cluster://{f':{password}@' if password else ''}{nodes}{options}"
 
     def __enter__(self) -> Self:
         try:

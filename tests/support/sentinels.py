@@ -209,7 +209,7 @@ class Sentinels:
         nodes = ",".join(f"127.0.0.1:{sentinel.port}" for sentinel in self.sentinels)
         self.url = f"{build.scheme}+sentinel://{f':{password}@' if password else ''}{nodes}/{self.name}"
         options = [build.options, f"sentinel_password={sentinel_password}" if sentinel_password else ""]
-        self.url += f"?{'&'.join(filter(None, options))}"
+        self.url += f"?{'&'.join(filter(None, options))}" if any(options) else ""
 
     def __enter__(self) -> Self:
         try:

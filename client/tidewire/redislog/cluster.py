@@ -96,12 +96,14 @@ class _Endpoint:
     Attributes:
         address: where it is; None as long as no node of a Cluster has said it.
         clustered: the URL names nodes of a Cluster, or a server said that it is one.
+        reached: a connection to the server at an address has once been good.
     """
 
     def __init__(self, target: RedisTarget, key: str) -> None:
         options = parse_url(target.url)  # type: ignore[no-untyped-call]
         named = Address(options.get("host") or "127.0.0.1", int(options.get("port") or 6379))
         self.target = target
+        self.reached = False
         self.clustered = bool(target.nodes)
         self.address: Address | None = None if self.clustered else named
         self.on_moved: Callable[[Address], None] | None = None

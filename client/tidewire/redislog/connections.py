@@ -99,7 +99,7 @@ class _Greeting:
                 self._locator.found_cluster()
                 raise _Elsewhere(f"{address} is a node of a Cluster")
             raise NoLog("it is a node of a Cluster: write redis+cluster://HOST:PORT, since its socket is of one node")
-        self._known = True
+        self._locator.reached = self._known = True
 
 
 class Wire:

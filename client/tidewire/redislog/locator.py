@@ -25,11 +25,13 @@ class Locator(Protocol):
         target: what the URL names.
         on_moved: called with the new address when it has changed, from wherever that was heard; or None.
         clustered: the server is a node of a Cluster.
+        reached: a connection to the server that was found has once been good.
     """
 
     target: RedisTarget
     on_moved: Callable[[Address], None] | None
     clustered: bool
+    reached: bool
 
     @property
     def address(self) -> Address | None:
@@ -56,6 +58,7 @@ class Socket:
 
     def __init__(self, target: RedisTarget) -> None:
         self.target = target
+        self.reached = False
         self.address: Address | None = Address(parse_url(target.url)["path"], 0)  # type: ignore[no-untyped-call]
         self.on_moved: Callable[[Address], None] | None = None
 

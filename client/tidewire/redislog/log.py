@@ -371,7 +371,7 @@ class BlockingRedisLog(_Base):
             self.redis.connection_pool.disconnect(inuse_connections=False)
 
     def _function(self, command: tuple[Any, ...]) -> Any:
-        with translated(self.url, self._on_error, clustered=self.locator.clustered):
+        with translated(self.url, self._on_error, locator=self.locator):
             try:
                 return self.redis.execute_command(*command)
             except redis.ResponseError as error:
@@ -410,7 +410,7 @@ class BlockingRedisLog(_Base):
     def ping(self) -> float:
         """Return how long Redis took to answer, in seconds."""
         started = monotonic()
-        with translated(self.url, self._on_error, clustered=self.locator.clustered):
+        with translated(self.url, self._on_error, locator=self.locator):
             self.redis.execute_command("PING")
         return monotonic() - started
 

@@ -36,13 +36,16 @@ def says_cluster(hello: Any) -> bool:
     return isinstance(hello, list) and (b"mode", b"cluster") in zip(hello[::2], hello[1::2], strict=False)
 
 
-def said(error: BaseException, *, by_sentinel: bool = False, clustered: bool = False) -> str:
+def said(
+    error: BaseException, *, by_sentinel: bool = False, clustered: bool = False, never_reached: bool = False
+) -> str:
     """Return what an error says, and what to do about it if the server is the wrong one.
 
     Args:
         error: of redis-py, which leaves only the slot and the address of a redirection.
         by_sentinel: the address of the server is what Sentinels said.
         clustered: it is what a node of a Cluster said.
+        never_reached: and no connection to a server that it named has ever been good.
     """
     if isinstance(error, redis.exceptions.MovedError):
         return f"the log is at {error.host}:{error.port} now (MOVED {error.slot_id}): {_MOVING}"
@@ -57,7 +60,7 @@ def said(error: BaseException, *, by_sentinel: bool = False, clustered: bool = F
         return f"it has no database of that number ({text}): a Cluster has 0 alone, others as many as 'databases' says"
     if isinstance(error, redis.exceptions.ClusterDownError) and not isinstance(error, redis.exceptions.MasterDownError):
         return f"the Cluster cannot serve the log until enough of its nodes are back ({text})"
-    if clustered and isinstance(error, (redis.ConnectionError, redis.TimeoutError)) and "connecting to" in text:
+    if never_reached and isinstance(error, (redis.ConnectionError, redis.TimeoutError)) and "connecting to" in text:
         return (
             f"{text.rstrip('.')}; that is where the Cluster says it is: if it is reached elsewhere, give ?address_map="
         )

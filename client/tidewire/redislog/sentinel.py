@@ -133,6 +133,7 @@ class Sentinel:
     def __init__(self, target: RedisTarget) -> None:
         assert target.sentinels is not None  # noqa: S101 - see locator.py
         self.target = target
+        self.reached = False
         self.on_moved: Callable[[Address], None] | None = None
         self._sentinels = target.sentinels
         self._votes = Votes(self._sentinels)
@@ -234,6 +235,7 @@ class BlockingSentinel:
     def __init__(self, target: RedisTarget) -> None:
         assert target.sentinels is not None  # noqa: S101 - see locator.py
         self.target = target
+        self.reached = False
         self.on_moved: Callable[[Address], None] | None = None
         self._sentinels = target.sentinels
         self._begin()

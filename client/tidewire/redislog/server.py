@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from tidewire.errors import LogFull, LogUnavailable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
-from tidewire.redislog.locator import locator_of
+from tidewire.redislog.locator import BlockingLocator, Locator, locator_of
 from tidewire.redislog.redis_url import Address, RedisTarget
 from tidewire.redislog.refusals import said
 
@@ -28,7 +28,9 @@ _OnError = Callable[[BaseException], None]
 
 
 @contextmanager
-def translated(url: str, on_error: _OnError | None = None, *, clustered: bool = False) -> Iterator[None]:
+def translated(
+    url: str, on_error: _OnError | None = None, *, locator: Locator | BlockingLocator | None = None
+) -> Iterator[None]:
     """Translate the errors of redis-py; the message never contains a password.
 
     `on_error` is called with each error before it is raised as `LogUnavailable`.
@@ -44,7 +46,9 @@ def translated(url: str, on_error: _OnError | None = None, *, clustered: bool = 
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
         if on_error is not None:
             on_error(error)
-        why = said(error, by_sentinel="+sentinel://" in url, clustered=clustered)
+        clustered = locator is not None and locator.clustered
+        never = clustered and locator is not None and not locator.reached
+        why = said(error, by_sentinel="+sentinel://" in url, clustered=clustered, never_reached=never)
         raise LogUnavailable(f"Redis at {url}: {why}") from error
     except RuntimeError as error:
         if "the handler is closed" not in str(error):
@@ -56,7 +60,7 @@ def translated(url: str, on_error: _OnError | None = None, *, clustered: bool = 
 
 
 @contextmanager
-def _cancellable(url: str, on_error: _OnError, *, clustered: bool) -> Iterator[None]:
+def _cancellable(url: str, on_error: _OnError, locator: Locator) -> Iterator[None]:
     """Translate errors, and lose no cancellation: redis-py sends with `wait_for`, which swallows it in Python 3.11.
 
     An error of the same call must not hide it either: a caller that retries after errors would never end.
@@ -64,7 +68,7 @@ def _cancellable(url: str, on_error: _OnError, *, clustered: bool) -> Iterator[N
     task = asyncio.current_task()
     before = task.cancelling() if task is not None else 0
     try:
-        with translated(url, on_error, clustered=clustered):
+        with translated(url, on_error, locator=locator):
             yield
     finally:
         if task is not None and task.cancelling() > before:
@@ -117,7 +121,7 @@ class RedisServer:
 
     def beside(self) -> AbstractContextManager[None]:
         """Return a context for commands on other keys: it translates their errors and loses no cancellation."""
-        return _cancellable(self.url, self._on_error, clustered=self.locator.clustered)
+        return _cancellable(self.url, self._on_error, self.locator)
 
     def _on_error(self, error: BaseException) -> None:
         if names_another_server(error):
