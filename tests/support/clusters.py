@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -32,6 +32,7 @@ class Cluster:
         password: of all; "" for none.
         full_coverage: with a shard away, nothing is served.
         build: which program all are.
+        options: more words of the configuration of each.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Cluster:
         password: str = "",
         full_coverage: bool = False,
         build: Build | None = None,
+        options: Sequence[str] = (),
     ) -> None:
         build = build or Build()
         self._primaries = primaries
@@ -55,7 +57,7 @@ class Cluster:
             words += ["--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1"]
             words += ["--cluster-require-full-coverage", "yes" if full_coverage else "no"]
             words += ["--requirepass", password, "--masterauth", password] if password else []
-            server = Server(directory, *words, password=password, build=build)
+            server = Server(directory, *words, *options, password=password, build=build)
             self.servers.append(server)
             self._buses[server.port] = bus
         nodes = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
