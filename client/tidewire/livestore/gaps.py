@@ -81,11 +81,11 @@ def no_data_limit_ms(expected_ms: float) -> float:
     return math.nan if math.isnan(expected_ms) else max(_NO_DATA_TIMES * expected_ms, _LEAST_NO_DATA_MS)
 
 
-def gaps_before(number: npt.NDArray[np.int64], step_ms: float, expected_ms: float) -> npt.NDArray[np.bool_]:
+def gaps_before(number: npt.NDArray[np.int64] | Floats, step_ms: float, expected_ms: float) -> npt.NDArray[np.bool_]:
     """Tell before which buckets of a series a gap lies.
 
     Args:
-        number: int64[n], the numbers of the buckets that hold a reading, ascending.
+        number: int64[n] or float64[n], the numbers of the buckets that hold a reading, ascending.
         step_ms: their width.
         expected_ms: of the series now; NaN if nobody can tell.
 

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.messages import SummaryName
 from tidewire.livestore.series import Series
-from tidewire.livestore.view_frame import ViewFrame, exponents_of, unpack_frame
+from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.formulas.matchers import METRIC
@@ -20,10 +20,10 @@ from tidewire.model.threshold import Threshold
 from tidewire.notebook.drawn import Drawn, Source
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.frame_pusher import selector_of
+from tidewire.notebook.still_lines import StillLine, cells_of, line_of
 
 __all__ = ["StillChart", "StillSeries", "charts_of", "legend_label", "telling_labels"]
 
-_FRACTIONS = 65_535.0
 _FLOAT32, _FLOAT64 = 2.0**-23, 2.0**-51  # relative errors of a rounded value
 
 
@@ -78,23 +78,18 @@ class StillChart:
 
     def values(self, place: int) -> Floats:
         """Return the columns of one series, float64[columns, 4]: first, min, max, last; NaN without a number."""
-        if self.frame is None:
-            return np.zeros((0, 4))
-        row = self.rows[place]
-        cells = self.frame.body[row, BEYOND:]
-        exponent, base = int(exponents_of(self.frame.records["flags"])[row]), self.frame.records["base"][row]
-        low, high = (np.ldexp(cells[name].astype(np.float64), exponent) + base for name in ("min", "max"))
-        first, last = (low + (high - low) * (cells[name] / _FRACTIONS) for name in ("first", "last"))
-        return np.stack((first, low, high, last), axis=1)
+        return np.zeros((0, 4)) if self.frame is None else cells_of(self.frame, self.rows[place]).values[BEYOND:]
 
     def means(self, place: int) -> tuple[Floats, Floats]:
         """Return mean and count of the columns of one series, float64[columns] each."""
         if self.frame is None:
             return np.zeros(0), np.zeros(0)
-        cells = self.frame.body[self.rows[place], BEYOND:]
-        values = self.values(place)
-        mean = values[:, 1] + (values[:, 2] - values[:, 1]) * (cells["mean"] / _FRACTIONS)
-        return mean, cells["count"].astype(np.float64)
+        _, mean, count = cells_of(self.frame, self.rows[place])
+        return mean[BEYOND:], count[BEYOND:]
+
+    def lines(self) -> list[StillLine]:
+        """Return the line of each series, as the chart's kind draws it."""
+        return [] if self.frame is None else [line_of(self.frame, row, self.kind) for row in self.rows]
 
     def newest(self, place: int) -> float:
         """Return the newest value of a series, NaN without one."""
@@ -102,9 +97,8 @@ class StillChart:
 
     def ends(self, place: int) -> Floats:
         """Return smallest and largest value of each column of a series, float64[n]; its newest one if there is none."""
-        ends = self.values(place)[:, 1:3].ravel()
-        ends = ends[np.isfinite(ends)]
-        return ends if ends.size else np.array([self.newest(place)])
+        ends = np.zeros(0) if self.frame is None else line_of(self.frame, self.rows[place], self.kind).values[:, 1:3]
+        return ends.ravel() if ends.size else np.array([self.newest(place)])
 
     def decimals(self, place: int, divisor: float) -> int:
         """Return the decimals with which the values of a series are written, in a scale of its unit."""

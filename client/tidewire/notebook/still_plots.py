@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -10,9 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tidewire.livestore.column_ring import Floats
-from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.store import EventMark
-from tidewire.livestore.view_frame import FLAG_STEPS, ViewFrame, arrival_ms
+from tidewire.livestore.window import BEYOND
 from tidewire.model.units import ShownUnit, shown_unit
 from tidewire.notebook.snapshot_canvas import (
     HAIRLINE,
@@ -37,6 +35,7 @@ from tidewire.notebook.still_axes import (
 )
 from tidewire.notebook.still_charts import StillChart
 from tidewire.notebook.still_frame import BOTTOM, LEFT, RIGHT, TOP, draw_head, draw_times, span_of
+from tidewire.notebook.still_lines import StillLine
 from tidewire.notebook.still_states import draw_states
 
 __all__ = ["draw_plot"]
@@ -62,12 +61,11 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
         return
     start_ms, end_ms = span_of(frame)
     marks = [] if chart.summary else events_of(events, chart.series, start_ms, end_ms)
-    bodies = [chart.values(place) for place in range(len(chart.series))]
+    lines = chart.lines()
     if chart.kind == "stacked":
-        bodies = _stacked(bodies)
-    drawn = [body for body, one in zip(bodies, chart.series, strict=True) if one.role not in ("count", "cell")]
-    numbers = np.concatenate([body.ravel() for body in drawn]) if drawn else np.zeros(0)
-    numbers = numbers[np.isfinite(numbers)]
+        lines = _stacked(lines, frame.body.shape[1])
+    drawn = [line for line, one in zip(lines, chart.series, strict=True) if one.role not in ("count", "cell")]
+    numbers = np.concatenate([line.values.ravel() for line in drawn]) if drawn else np.zeros(0)
     if not numbers.size and any(frame.states.get(one.index) for one in chart.series):
         draw_states(canvas, top, height, chart, marks)
         return
@@ -78,8 +76,8 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     code = next((one.unit for one in chart.series if one.role != "count"), "")
     unit = shown_unit(code, max(abs(low), abs(high)))
     box = _Box(LEFT, top + TOP, WIDTH - RIGHT, top + height - BOTTOM - (STRIP if marks else 0))
-    steps = [bool(frame.records["flags"][row] & FLAG_STEPS) for row in chart.rows]
-    whole = all(steps) and bool(numbers.size) and unit.divisor == 1 and bool((numbers % 1 == 0).all())
+    steps = bool(numbers.size) and all(line.steps for line in lines)
+    whole = steps and unit.divisor == 1 and bool((numbers % 1 == 0).all())
     low, high = _range(low, high, code, cells=bool(cells), switch=whole and low >= 0 and high <= 1, kind=chart.kind)
     x = draw_head(canvas, top, chart.title, unit.text)
     ticks = _ticks(canvas, low, high, unit, whole=whole)
@@ -91,7 +89,7 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     elif chart.summary == "band":
         _band(canvas, box, chart, unit, low, high, x)
     else:
-        _lines(canvas, box, chart, bodies, unit, (low, high), x)
+        _lines(canvas, box, chart, lines, unit, (low, high), x)
 
 
 def _range(low: float, high: float, code: str, *, cells: bool, switch: bool, kind: str) -> tuple[float, float]:
@@ -124,7 +122,7 @@ def _lines(
     canvas: Canvas,
     box: _Box,
     chart: StillChart,
-    bodies: Sequence[Floats],
+    lines: Sequence[StillLine],
     unit: ShownUnit,
     ends: tuple[float, float],
     x: float,
@@ -133,32 +131,32 @@ def _lines(
     if frame is None:
         return
     dashes = dashes_of([one.colour for one in chart.series])
-    for place, (row, body, one, dash) in enumerate(zip(chart.rows, bodies, chart.series, dashes, strict=True)):
+    width = (box.right - box.left) / (frame.body.shape[1] - BEYOND)
+
+    def point(column: float, value: float) -> tuple[float, float]:
+        y = box.bottom - (value - low) / (high - low) * (box.bottom - box.top)
+        return box.left + (column + 0.5) * width, y
+
+    for place, (line, one, dash) in enumerate(zip(lines, chart.series, dashes, strict=True)):
         colour = LINE_COLOURS[one.colour % len(LINE_COLOURS)]
         if place < _MAX_NAMED:
             canvas.line([(x, box.top - 14), (x + 10, box.top - 14)], colour, 2, [px / 2 for px in dash])
             name = one.legend if len(chart.series) > 1 or one.labels else ""
             shown = chart.text(place, unit.divisor)
             x = canvas.text(x + 14, box.top - 21, f"{name} {shown}".strip(), TEXT, 12) + 14
-        width = (box.right - box.left) / len(body)
-
-        def point(column: int, value: float, width: float = width) -> tuple[float, float]:
-            y = box.bottom - (value - low) / (high - low) * (box.bottom - box.top)
-            return box.left + (column + 0.5) * width, y
-
-        held = np.flatnonzero(np.isfinite(body[:, 3])).tolist()
+        held = np.flatnonzero(line.column >= 0).tolist()
         if chart.kind == "bars":
             foot = point(0, min(max(0.0, low), high))[1]
             for column in held:
-                at, y = point(column, body[column, 3])
+                at, y = point(line.column[column], line.values[column, 3])
                 canvas.box(at - max(0.5, width * 0.35), min(y, foot), at + max(0.5, width * 0.35), max(y, foot), colour)
             continue
         if chart.kind == "points":
             for column in held:
-                for value in dict.fromkeys(body[column].tolist()):
-                    canvas.dot(*point(column, value), colour, 1.75)
+                for value in dict.fromkeys(line.values[column].tolist()):
+                    canvas.dot(*point(line.column[column], value), colour, 1.75)
             continue
-        for corners in _corners(body, frame, row, by_hand=chart.kind):
+        for corners in line.corners():
             points = [point(column, value) for column, value in corners]
             if len(points) > 1:
                 canvas.line(points, colour, 1.5, dash)
@@ -166,14 +164,14 @@ def _lines(
                 canvas.dot(*points[0], colour, 1.5)
 
 
-def _stacked(bodies: Sequence[Floats]) -> list[Floats]:
+def _stacked(lines: Sequence[StillLine], buckets: int) -> list[StillLine]:
     """Return the columns of lines of which each begins where those before it end; a gap adds nothing."""
-    floor: Floats = np.zeros(len(bodies[0]) if bodies else 0)
+    floor: Floats = np.zeros(buckets)
     found = []
-    for body in bodies:
-        last = body[:, 3]
-        floor = floor + np.nan_to_num(last)
-        found.append(np.repeat(np.where(np.isfinite(last), floor, np.nan)[:, None], 4, axis=1))
+    for line in lines:
+        at = line.column.astype(np.intp) + BEYOND
+        floor[at] += line.values[:, 3]
+        found.append(line._replace(values=np.repeat(floor[at][:, None], 4, axis=1)))
     return found
 
 
@@ -231,33 +229,6 @@ def _heat(canvas: Canvas, box: _Box, chart: StillChart, low: float, high: float)
     for shade in range(60):
         canvas.box(x + 2 * shade, box.top - 18, x + 2 * shade + 2, box.top - 10, heat_colour(shade / 59))
     canvas.text(x + 126, box.top - 21, f"{fullest:.0f} series per cell", MUTED, 11)
-
-
-def _corners(body: Floats, frame: ViewFrame, row: int, *, by_hand: str) -> list[list[tuple[int, float]]]:
-    """Return the corners of a line, (column, value), in runs between gaps; of steps, a value goes on to the next."""
-    record = frame.records[row]
-    expected_ms = float(record["expected_ms"])
-    steps = by_hand == "steps" or (by_hand != "line" and bool(record["flags"] & FLAG_STEPS))
-    lines: list[list[tuple[int, float]]] = []
-    for run in _runs(body[:, 0], expected_ms, frame.step_ms):
-        corners: list[tuple[int, float]] = []
-        for column in run:
-            if steps and corners:
-                corners.append((column, corners[-1][1]))
-            corners += [(column, value) for value, _ in itertools.groupby(body[column].tolist())]
-        lines.append(corners)
-    silent_ms = frame.now_ms - float(record["last_id_ms"])
-    if steps and lines and not silent_ms > gap_limit_ms(arrival_ms(expected_ms, int(record["flags"]))):
-        lines[-1].append((len(body) - 1, lines[-1][-1][1]))
-    return lines
-
-
-def _runs(line: Floats, expected_ms: float, step_ms: int) -> list[list[int]]:
-    """Return the buckets of a line in runs, split at the gaps that the live chart shows."""
-    held = np.flatnonzero(np.isfinite(line))
-    if not held.size:
-        return []
-    return [run.tolist() for run in np.split(held, np.flatnonzero(gaps_before(held, step_ms, expected_ms)))]
 
 
 def _split(held: npt.NDArray[np.intp]) -> list[list[int]]:

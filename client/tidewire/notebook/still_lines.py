@@ -1,0 +1,139 @@
+"""Reads the line of a series for a still: its columns, what it holds from before them, its gaps and its corners; pure.
+
+The deck has the same rules in `client/chart/src/model/buckets.ts` and `canvas/paths.ts`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.gaps import gap_limit_ms, gaps_before
+from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS, ViewFrame, arrival_ms, exponents_of
+from tidewire.livestore.window import BEYOND
+
+__all__ = ["Cells", "StillLine", "cells_of", "line_of"]
+
+_FRACTIONS: Final = 65_535.0
+_SLOPED: Final = ("line", "bars", "points")  # kinds of which no value holds until the next one
+_EDGE: Final = -0.5  # of a window, in columns: a point lies in the middle of its own
+
+
+class Cells(NamedTuple):
+    """The buckets of one row of a frame, also those left of its window.
+
+    Attributes:
+        values: float64[buckets, 4]: first, min, max, last; NaN without a number.
+        mean: float64[buckets].
+        count: float64[buckets]; 0 of the first if it has the value from before it, and no reading.
+    """
+
+    values: Floats
+    mean: Floats
+    count: Floats
+
+
+class StillLine(NamedTuple):
+    """The columns of one series that have a value, oldest first.
+
+    Attributes:
+        column: float64[n], their numbers in the window; of those left of it below 0.
+        values: float64[n, 4]: first, min, max, last.
+        mean: float64[n].
+        breaks: bool[n], whether a gap precedes each; the first has none.
+        steps: a value holds until the next one.
+        until: number of the column up to which the last value holds, NaN if only where it was read.
+    """
+
+    column: Floats
+    values: Floats
+    mean: Floats
+    breaks: npt.NDArray[np.bool_]
+    steps: bool
+    until: float
+
+    def corners(self) -> list[list[tuple[float, float]]]:
+        """Return the corners of the line, (column, value), in runs between gaps; a run enters at the window's edge."""
+        runs = []
+        for run in np.split(np.arange(len(self.column)), np.flatnonzero(self.breaks)):
+            corners: list[tuple[float, float]] = []
+            for at, own in zip(self.column[run].tolist(), self.values[run].tolist(), strict=True):
+                if self.steps and corners:
+                    corners.append((at, corners[-1][1]))
+                corners += [(at, value) for value, _ in itertools.groupby(own)]
+            runs.append(corners)
+        if not math.isnan(self.until):
+            runs[-1].append((self.until, runs[-1][-1][1]))
+        return [run for run in map(_entered, runs) if run]
+
+
+def _entered(run: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return the part of a run in the window, from its edge on where it began before it."""
+    inside = next((at for at, (column, _) in enumerate(run) if column > _EDGE), len(run))
+    if inside in (0, len(run)):
+        return run[inside:]
+    (from_column, from_value), (to_column, to_value) = run[inside - 1 : inside + 1]
+    share = (_EDGE - from_column) / (to_column - from_column)
+    return [(_EDGE, from_value + (to_value - from_value) * share), *run[inside:]]
+
+
+def cells_of(frame: ViewFrame, row: int) -> Cells:
+    """Return what the buckets of one row of a frame hold."""
+    cells, record = frame.body[row], frame.records[row]
+    exponent = int(exponents_of(frame.records["flags"])[row])
+    low, high = (np.ldexp(cells[name].astype(np.float64), exponent) + record["base"] for name in ("min", "max"))
+    first, last, mean = (low + (high - low) * (cells[name] / _FRACTIONS) for name in ("first", "last", "mean"))
+    if record["flags"] & FLAG_STEPS:  # few whole values come back as whole as they were
+        first, last = np.rint(first), np.rint(last)
+    return Cells(np.stack((first, low, high, last), axis=1), mean, cells["count"].astype(np.float64))
+
+
+def line_of(frame: ViewFrame, row: int, kind: str = "") -> StillLine:
+    """Return the line of one row of a frame.
+
+    Args:
+        frame: a whole one.
+        row: of the series.
+        kind: how it is drawn, by a name of `KINDS`, or empty.
+    """
+    record = frame.records[row]
+    values, mean, count = cells_of(frame, row)
+    steps = kind == "steps" or (kind not in _SLOPED and bool(record["flags"] & FLAG_STEPS))
+    held = np.flatnonzero(np.isfinite(values[:, 3]))
+    read = held[count[held] > 0]
+    if read.size < held.size and not (steps and _goes_on(frame, row)):
+        held = read
+    # A silence at the start is measured from the end of the second of the last reading before the window.
+    before = [(record["before_s"] + 1) * 1e3 / frame.step_ms - frame.first - 1] if record["before_s"] else []
+    known = np.concatenate((before, read))
+    breaks = np.zeros(held.size, dtype=np.bool_)
+    if read.size:
+        breaks[-read.size :] = gaps_before(known, frame.step_ms, float(record["expected_ms"]))[-read.size :]
+        breaks[0] = False  # of a value from before the frame, or of the first reading
+    column = held.astype(np.float64) - BEYOND
+    until = _held_until(frame, row, float(known[-1]) + 1 - BEYOND if known.size else math.nan)
+    holds = steps and held.size > 0 and until > column[-1]
+    return StillLine(column, values[held], mean[held], breaks, steps, until if holds else math.nan)
+
+
+def _goes_on(frame: ViewFrame, row: int) -> bool:
+    """Tell whether a series still has the value from before the frame, and nothing is to come before that."""
+    record = frame.records[row]
+    over = record["flags"] & FLAG_ENDED and record["last_time_ms"] < frame.first * frame.step_ms
+    return not record["flags"] & FLAG_PARTIAL and not over
+
+
+def _held_until(frame: ViewFrame, row: int, ended: float) -> float:
+    """Return the column up to which a last value holds, NaN if a silence since its end is a gap."""
+    record, step_ms = frame.records[row], frame.step_ms
+    flags, expected_ms = int(record["flags"]), float(record["expected_ms"])
+    until = float(frame.body.shape[1] - BEYOND - 1)
+    if frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(arrival_ms(expected_ms, flags)):
+        return math.nan
+    gone_ms = (until + 0.5 - ended + 1) * step_ms
+    return math.nan if gone_ms > gap_limit_ms(expected_ms, step_ms) else until

@@ -1,0 +1,128 @@
+"""Lines of stills: what they hold from before their window, where they break, how far they go, as on the live chart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from tidewire.livestore.live_view import LiveView
+from tidewire.livestore.store import Store
+from tidewire.livestore.view_frame import ViewFrame, unpack_frame
+from tidewire.model.batch import Batch
+from tidewire.notebook.drawn import checked_drawn
+from tidewire.notebook.snapshot_canvas import WIDTH, Canvas
+from tidewire.notebook.still_charts import StillChart, charts_of
+from tidewire.notebook.still_frame import LEFT, RIGHT, span_of
+from tidewire.notebook.still_plots import draw_plot
+
+NOW_MS = 1_790_000_000_000.0
+COLUMNS = WIDTH - LEFT - RIGHT
+Point = tuple[float, float]
+
+
+class Drawn(Canvas):
+    """Records lines, bars and the texts of the ticks of values, which tell what a height means."""
+
+    def __init__(self, height: int) -> None:
+        super().__init__(height)
+        self.ticks: list[Point] = []
+        self.lines: dict[float, list[list[Point]]] = {}
+        self.bars: list[tuple[float, float]] = []
+
+    def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
+        if right and size == 11 and x == LEFT - 6:
+            self.ticks.append((float(words.replace("\N{MINUS SIGN}", "-")), y + 6))
+        return super().text(x, y, words, colour, size, right=right)
+
+    def line(
+        self, points: Sequence[tuple[float, float]], colour: str, width: float, dash: Sequence[float] = ()
+    ) -> None:
+        self.lines.setdefault(width, []).append(list(points))
+        super().line(points, colour, width, dash)
+
+    def box(self, left: float, top: float, right: float, bottom: float, colour: str) -> None:
+        self.bars.append((top, bottom))
+        super().box(left, top, right, bottom, colour)
+
+    def value(self, y: float) -> float:
+        """Return what a height of a plot means."""
+        (low, foot), (high, head) = self.ticks[0], self.ticks[-1]
+        return low + (y - foot) / (head - foot) * (high - low)
+
+
+def kept(store: Store, metric: str, readings: dict[float, float], unit: str = "", **more: object) -> None:
+    """Append readings of a series: values by the seconds from now."""
+    times = [NOW_MS + 1e3 * second for second in readings]
+    batch = Batch(metric=metric, time=times, value=list(readings.values()), unit=unit, **more)  # type: ignore[arg-type]
+    store.append(batch, int(max(times)) << 32)
+
+
+def held(*series: dict[float, float], unit: str = "") -> Store:
+    store = Store()
+    store.covered_from_ms = 0.0
+    for number, readings in enumerate(series):
+        kept(store, f"m{number}" if len(series) > 1 else "m", readings, unit)
+    return store
+
+
+def frame_of(store: Store, columns: int = COLUMNS, window_s: float = 300.0) -> ViewFrame:
+    view = LiveView(store, None, window_s * 1e3, columns)
+    view.tick(1, NOW_MS)
+    return unpack_frame(view.frame(0, None))
+
+
+def chart_of(store: Store, kind: str | None = None, columns: int = COLUMNS, window_s: float = 300.0) -> StillChart:
+    [chart] = charts_of(frame_of(store, columns, window_s), store.series, checked_drawn(["**"], kind))
+    return chart
+
+
+def plotted(chart: StillChart) -> Drawn:
+    canvas = Drawn(220)
+    draw_plot(canvas, 0, 220, chart, ())
+    return canvas
+
+
+def lines_of(chart: StillChart) -> list[list[Point]]:
+    """Return the lines of a plot: seconds from now, to a tenth, and values."""
+    canvas = plotted(chart)
+    assert chart.frame is not None
+    start_ms, end_ms = span_of(chart.frame)
+
+    def meant(x: float, y: float) -> Point:
+        at_ms = start_ms + (x - LEFT) / COLUMNS * (end_ms - start_ms)
+        return (at_ms - NOW_MS) / 1e3, round(canvas.value(y), 3)
+
+    return [[meant(*point) for point in line] for line in canvas.lines.get(1.5, [])]
+
+
+@pytest.mark.parametrize("kind", [None, "steps", "stacked"])
+def test_what_steps_hold_from_before_the_window_enters_it(kind: str | None) -> None:
+    [line] = lines_of(chart_of(held({-600.0: 1.0}), kind))
+    assert {value for _, value in line} == {1.0}
+    assert line[0][0] == pytest.approx(-300, abs=1), "from the left edge on"
+    assert line[-1][0] == pytest.approx(0, abs=1), "up to the present"
+
+
+def test_a_change_in_the_window_begins_at_the_value_from_before_it() -> None:
+    [line] = lines_of(chart_of(held({-600.0: 1.0, -100.0: 0.0})))
+    assert [value for _, value in line] == [1.0, 1.0, 0.0, 0.0]
+    assert [second for second, _ in line] == pytest.approx([-300, -100, -100, 0], abs=1)
+    values = {value for value, _ in plotted(chart_of(held({-600.0: 1.0, -100.0: 0.0}))).ticks}
+    assert values == {0.0, 1.0}, "the axis holds both"
+
+
+@pytest.mark.parametrize("kind", ["line", "bars", "points"])
+def test_what_is_not_drawn_as_steps_holds_nothing(kind: str) -> None:
+    canvas = plotted(chart_of(held({-600.0: 1.0}), kind))
+    assert 1.5 not in canvas.lines
+    assert canvas.bars == []
+
+
+def test_a_value_from_before_a_gap_does_not_enter_the_window() -> None:
+    readings = dict.fromkeys(np.arange(-620.0, -400.0, 1.0).tolist(), 1.0)
+    [line] = lines_of(chart_of(held({**readings, **dict.fromkeys(np.arange(-100.0, 0.0).tolist(), 2.0)})))
+    assert {value for _, value in line} == {2.0}
+    assert line[0][0] == pytest.approx(-100, abs=1)
+    assert lines_of(chart_of(held(readings))) == [], "nor is it held up to the present"
