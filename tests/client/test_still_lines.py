@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from tidewire.notebook.drawn import checked_drawn
 from tidewire.notebook.snapshot_canvas import WIDTH, Canvas
 from tidewire.notebook.still_charts import StillChart, charts_of
 from tidewire.notebook.still_frame import LEFT, RIGHT, span_of
+from tidewire.notebook.still_kinds import drawing_of
 from tidewire.notebook.still_plots import draw_plot
 
 NOW_MS = 1_790_000_000_000.0
@@ -126,3 +128,38 @@ def test_a_value_from_before_a_gap_does_not_enter_the_window() -> None:
     assert {value for _, value in line} == {2.0}
     assert line[0][0] == pytest.approx(-100, abs=1)
     assert lines_of(chart_of(held(readings))) == [], "nor is it held up to the present"
+
+
+def spark_of(chart: StillChart, width: float) -> list[list[Point]]:
+    """Return the lines of a sparkline as shares of its height, 0 … 1, with the px of x."""
+    canvas = Drawn(220)
+    drawing = drawing_of(chart)
+    assert drawing is not None
+    drawing(canvas, 0, 220, chart)
+    lines = canvas.lines.get(width, [])
+    heights = [y for line in lines for _, y in line]
+    foot, head = max(heights, default=0.0), min(heights, default=0.0)
+    return [[(x, round((foot - y) / (foot - head or 1), 3)) for x, y in line] for line in lines]
+
+
+SPARKS = ["stat", "table"]
+
+
+@pytest.mark.parametrize("kind", SPARKS)
+def test_sparklines_of_steps_have_no_slopes(kind: str) -> None:
+    [line] = spark_of(chart_of(held({-250.0: 0.0, -150.0: 1.0, -50.0: 0.0}), kind), 1.25)
+    assert all(x0 == x1 or y0 == y1 for (x0, y0), (x1, y1) in itertools.pairwise(line))
+    assert [height for _, height in line] == [0, 0, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("kind", SPARKS)
+def test_sparklines_are_broken_at_gaps(kind: str) -> None:
+    readings = {float(second): 20.5 + second % 7 for second in range(-290, 0) if not -200 < second < -100}
+    assert len(spark_of(chart_of(held(readings, unit="Cel"), kind), 1.25)) == 2
+
+
+@pytest.mark.parametrize("kind", SPARKS)
+def test_a_column_of_a_sparkline_ends_at_its_last_value(kind: str) -> None:
+    readings = {-200.0: 0.0, -150.02: 0.0, -150.01: 50.5, -150.0: 0.0, -100.0: 0.0, -50.0: 0.0}
+    [line] = spark_of(chart_of(held(readings, unit="Cel"), kind), 1.25)
+    assert [height for _, height in line] == [0, 0, 1, 0, 0, 0]

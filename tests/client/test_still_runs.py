@@ -107,7 +107,7 @@ def test_over_run_time_runs_of_other_hours_begin_together() -> None:
     ]
     [canvas] = drawn(msgspec.structs.replace(answer, lines=moved), store, "rel")
     assert {"0 s", "1 min", "1 min 15 s"} <= set(canvas.words)
-    assert [len(points) for _, points in canvas.lines] == [5, 5, 5]
+    assert [len(points) for _, points in canvas.lines] == [6, 6, 6], "down again to the last of the first column"
     assert "4" in canvas.words, "the axis holds every extreme"
 
 
@@ -134,3 +134,16 @@ def test_a_still_of_runs_is_a_picture_with_a_panel_for_each_metric() -> None:
     colours = {f"#{r:02X}{g:02X}{b:02X}" for _, (r, g, b) in image.getcolors(1 << 24) or []}  # type: ignore[misc]
     assert {LINE_COLOURS[series.colour % 12] for series in store.series} <= colours
     assert len(png) < 60_000
+
+
+def test_a_spike_in_a_column_of_a_run_goes_up_and_down_again() -> None:
+    store = Store()
+    answer = answered(store, "t/time")
+    columns = {"min": [0.0, 0.0], "max": [0.0, 50.0], "first": [0.0, 0.0], "last": [0.0, 0.0]}
+    lines = [msgspec.structs.replace(line, x=[0.0, 50.0], mean=[0.0, 1.0], **columns) for line in answer.lines]
+    [canvas] = drawn(msgspec.structs.replace(answer, lines=lines), store)
+    for _, points in canvas.lines:
+        (_, foot), up, top, down = points
+        assert [up[1], down[1]] == [foot, foot]
+        assert top[1] < foot
+        assert up[0] == top[0] == down[0]

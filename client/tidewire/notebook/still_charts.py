@@ -20,7 +20,7 @@ from tidewire.model.threshold import Threshold
 from tidewire.notebook.drawn import Drawn, Source
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.frame_pusher import selector_of
-from tidewire.notebook.still_lines import StillLine, cells_of, line_of
+from tidewire.notebook.still_lines import NO_LINE, StillLine, cells_of, line_of
 
 __all__ = ["StillChart", "StillSeries", "charts_of", "legend_label", "telling_labels"]
 
@@ -87,9 +87,9 @@ class StillChart:
         _, mean, count = cells_of(self.frame, self.rows[place])
         return mean[BEYOND:], count[BEYOND:]
 
-    def lines(self) -> list[StillLine]:
-        """Return the line of each series, as the chart's kind draws it."""
-        return [] if self.frame is None else [line_of(self.frame, row, self.kind) for row in self.rows]
+    def line(self, place: int) -> StillLine:
+        """Return the line of one series, as the chart's kind draws it."""
+        return NO_LINE if self.frame is None else line_of(self.frame, self.rows[place], self.kind)
 
     def newest(self, place: int) -> float:
         """Return the newest value of a series, NaN without one."""
@@ -97,7 +97,7 @@ class StillChart:
 
     def ends(self, place: int) -> Floats:
         """Return smallest and largest value of each column of a series, float64[n]; its newest one if there is none."""
-        ends = np.zeros(0) if self.frame is None else line_of(self.frame, self.rows[place], self.kind).values[:, 1:3]
+        ends = self.line(place).values[:, 1:3]
         return ends.ravel() if ends.size else np.array([self.newest(place)])
 
     def decimals(self, place: int, divisor: float) -> int:

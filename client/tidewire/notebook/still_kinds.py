@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from tidewire.livestore.column_ring import Floats
+from tidewire.livestore.window import BEYOND
 from tidewire.model.numbers import decimals_for, grouped, reading_text
 from tidewire.model.units import ShownUnit, shown_unit, unit_key
 from tidewire.notebook.snapshot_canvas import HAIRLINE, LEVEL_COLOURS, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas, blend
@@ -66,19 +67,23 @@ def _colour(chart: StillChart, place: int) -> str:
 
 def _spark(canvas: Canvas, chart: StillChart, place: int, box: tuple[float, float, float, float], colour: str) -> None:
     """Draw the window of a series in a box: left, top, right, bottom."""
-    body = chart.values(place)
-    held = np.flatnonzero(np.isfinite(body[:, 3]))
-    if held.size < 2:
+    line = chart.line(place)
+    if chart.frame is None or not line.column.size:
         return
     left, top, right, bottom = box
-    low, high = float(np.nanmin(body)), float(np.nanmax(body))
+    low, high = float(line.values.min()), float(line.values.max())
     spare = max(0.0, (max(abs(low), abs(high)) * 0.004 or 1e-9) - (high - low)) / 2
     low, high = low - spare, high + spare
-    points = []
-    for column in held.tolist():
-        x = left + (column + 0.5) / len(body) * (right - left)
-        points += [(x, bottom - (value - low) / (high - low) * (bottom - top)) for value in dict.fromkeys(body[column])]
-    canvas.line(points, colour, 1.25)
+    width = (right - left) / (chart.frame.body.shape[1] - BEYOND)
+    for corners in line.corners():
+        points = [
+            (left + (column + 0.5) * width, bottom - (value - low) / (high - low) * (bottom - top))
+            for column, value in corners
+        ]
+        if len(points) > 1:
+            canvas.line(points, colour, 1.25)
+        else:
+            canvas.dot(*points[0], colour, 1)
 
 
 def _stat(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:

@@ -17,7 +17,7 @@ from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS, ViewFrame, arrival_ms, exponents_of
 from tidewire.livestore.window import BEYOND
 
-__all__ = ["Cells", "StillLine", "cells_of", "line_of"]
+__all__ = ["NO_LINE", "Cells", "StillLine", "cells_of", "line_of"]
 
 _FRACTIONS: Final = 65_535.0
 _SLOPED: Final = ("line", "bars", "points")  # kinds of which no value holds until the next one
@@ -70,6 +70,10 @@ class StillLine(NamedTuple):
         if not math.isnan(self.until):
             runs[-1].append((self.until, runs[-1][-1][1]))
         return [run for run in map(_entered, runs) if run]
+
+
+NO_LINE: Final = StillLine(np.zeros(0), np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.bool_), False, math.nan)
+"""That of a series without a value."""
 
 
 def _entered(run: list[tuple[float, float]]) -> list[tuple[float, float]]:

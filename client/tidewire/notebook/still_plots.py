@@ -61,7 +61,7 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
         return
     start_ms, end_ms = span_of(frame)
     marks = [] if chart.summary else events_of(events, chart.series, start_ms, end_ms)
-    lines = chart.lines()
+    lines = [chart.line(place) for place in range(len(chart.series))]
     if chart.kind == "stacked":
         lines = _stacked(lines, frame.body.shape[1])
     drawn = [line for line, one in zip(lines, chart.series, strict=True) if one.role not in ("count", "cell")]

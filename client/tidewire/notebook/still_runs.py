@@ -5,6 +5,7 @@ The deck has the same rules in `client/chart/src/model/runs.ts` and `chart/run-c
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections import Counter
@@ -191,7 +192,7 @@ def _corners(line: _Line) -> list[tuple[float, float]]:
     if not points.min:
         return list(zip(line.x, points.mean, strict=True))
     columns = zip(line.x, points.first, points.min, points.max, points.last, strict=True)
-    return [(x, value) for x, *values in columns for value in dict.fromkeys(values)]
+    return [(x, value) for x, *values in columns for value, _ in itertools.groupby(values)]
 
 
 def _names(every: Sequence[Mapping[str, str]]) -> list[str]:
