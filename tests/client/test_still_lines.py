@@ -163,3 +163,44 @@ def test_a_column_of_a_sparkline_ends_at_its_last_value(kind: str) -> None:
     readings = {-200.0: 0.0, -150.02: 0.0, -150.01: 50.5, -150.0: 0.0, -100.0: 0.0, -50.0: 0.0}
     [line] = spark_of(chart_of(held(readings, unit="Cel"), kind), 1.25)
     assert [height for _, height in line] == [0, 0, 1, 0, 0, 0]
+
+
+def test_a_stack_stands_on_what_lies_between_the_readings_of_the_lines_below() -> None:
+    """Two series of a reading each second, half a second apart, in columns of half a second."""
+    seconds = np.arange(-400.0, 0.0)
+    store = Store()
+    store.covered_from_ms = 0.0
+    for line, later, value in (("a", 0.0, 10.5), ("b", 0.5, 5.5)):
+        kept(store, "m", dict.fromkeys((seconds + later).tolist(), value), unit="kW", labels={"line": line})
+    below, above = lines_of(chart_of(store, "stacked", columns=600))
+    assert {value for _, value in below} == {10.5}
+    assert {value for _, value in above} == {16.0}
+
+
+def test_what_is_stacked_of_a_column_is_its_mean() -> None:
+    readings = {second + part: 10.0 * (part > 0) + 0.5 for second in range(-300, 0) for part in (0.0, 0.1)}
+    [line] = lines_of(chart_of(held(readings, unit="Cel"), "stacked", columns=300))
+    assert {value for _, value in line} == {5.5}
+
+
+def test_a_stack_falls_where_a_line_below_has_a_gap_and_holds_where_it_has_steps() -> None:
+    seconds = np.arange(-400.0, 0.0).tolist()
+    store = Store()
+    store.covered_from_ms = 0.0
+    broken = {second: 8.5 for second in seconds if not -200 < second < -100}
+    for line, readings in (("a", broken), ("b", dict.fromkeys(seconds, 2.5))):
+        kept(store, "m", readings, unit="kW", labels={"line": line})
+    *below, above = lines_of(chart_of(store, "stacked"))
+    assert len(below) == 2
+    assert {value for second, value in above if -198 < second < -102} == {2.5}
+    assert {value for second, value in above if second < -202 or second > -98} == {11.0}
+    store = Store()
+    store.covered_from_ms = 0.0
+    for line, readings in (
+        ("a", {-600.0: 1.0, -90.0: 3.0}),
+        ("b", dict.fromkeys(np.arange(-400.0, 0.0, 10.0).tolist(), 2.0)),
+    ):
+        kept(store, "m", readings, labels={"line": line})
+    _, above = lines_of(chart_of(store, "stacked"))
+    assert {value for second, value in above if second < -91} == {3.0}
+    assert {value for second, value in above if second > -89} == {5.0}, "up to the present"

@@ -21,6 +21,7 @@ __all__ = ["NO_LINE", "Cells", "StillLine", "cells_of", "line_of"]
 
 _FRACTIONS: Final = 65_535.0
 _SLOPED: Final = ("line", "bars", "points")  # kinds of which no value holds until the next one
+_GOES_ON: Final = 2.0  # columns that a line below others goes on after its last reading
 _EDGE: Final = -0.5  # of a window, in columns: a point lies in the middle of its own
 
 
@@ -70,6 +71,25 @@ class StillLine(NamedTuple):
         if not math.isnan(self.until):
             runs[-1].append((self.until, runs[-1][-1][1]))
         return [run for run in map(_entered, runs) if run]
+
+    def heights(self, column: Floats) -> Floats:
+        """Return what the line is in some columns, float64[n]: between two readings where they are joined, else 0.
+
+        Args:
+            column: float64[n], ascending.
+        """
+        if not self.column.size:
+            return np.zeros(column.size)
+        after = self.column.searchsorted(column)
+        last, at = np.maximum(after - 1, 0), np.minimum(after, self.column.size - 1)
+        between = self.mean[last] if self.steps else np.interp(column, self.column, self.mean)
+        found = np.where((after == 0) | self.breaks[at], 0.0, between)
+        until = max(float(self.column[-1]) + _GOES_ON, np.nan_to_num(self.until, nan=-math.inf))
+        found[after == self.column.size] = 0.0
+        found[(after == self.column.size) & (column <= until)] = self.mean[-1]
+        # What lies left of the window is known for two columns: a line that begins there was there before.
+        found[(after == 0) & (column < 0) & (self.column[0] - column <= _GOES_ON)] = self.mean[0]
+        return np.where(self.column[at] == column, self.mean[at], found)
 
 
 NO_LINE: Final = StillLine(np.zeros(0), np.zeros((0, 4)), np.zeros(0), np.zeros(0, dtype=np.bool_), False, math.nan)

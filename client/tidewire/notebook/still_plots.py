@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.store import EventMark
 from tidewire.livestore.window import BEYOND
 from tidewire.model.units import ShownUnit, shown_unit
@@ -63,7 +62,7 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     marks = [] if chart.summary else events_of(events, chart.series, start_ms, end_ms)
     lines = [chart.line(place) for place in range(len(chart.series))]
     if chart.kind == "stacked":
-        lines = _stacked(lines, frame.body.shape[1])
+        lines = _stacked(lines)
     drawn = [line for line, one in zip(lines, chart.series, strict=True) if one.role not in ("count", "cell")]
     numbers = np.concatenate([line.values.ravel() for line in drawn]) if drawn else np.zeros(0)
     if not numbers.size and any(frame.states.get(one.index) for one in chart.series):
@@ -164,14 +163,12 @@ def _lines(
                 canvas.dot(*points[0], colour, 1.5)
 
 
-def _stacked(lines: Sequence[StillLine], buckets: int) -> list[StillLine]:
-    """Return the columns of lines of which each begins where those before it end; a gap adds nothing."""
-    floor: Floats = np.zeros(buckets)
+def _stacked(lines: Sequence[StillLine]) -> list[StillLine]:
+    """Return lines of which each begins where those before it end: of a column with several readings by their mean."""
     found = []
-    for line in lines:
-        at = line.column.astype(np.intp) + BEYOND
-        floor[at] += line.values[:, 3]
-        found.append(line._replace(values=np.repeat(floor[at][:, None], 4, axis=1)))
+    for number, line in enumerate(lines):
+        top = line.mean + sum(below.heights(line.column) for below in lines[:number])
+        found.append(line._replace(values=np.repeat(top[:, None], 4, axis=1), mean=top))
     return found
 
 
