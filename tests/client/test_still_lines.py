@@ -204,3 +204,12 @@ def test_a_stack_falls_where_a_line_below_has_a_gap_and_holds_where_it_has_steps
     _, above = lines_of(chart_of(store, "stacked"))
     assert {value for second, value in above if second < -91} == {3.0}
     assert {value for second, value in above if second > -89} == {5.0}, "up to the present"
+
+
+@pytest.mark.parametrize("spike", [500.0, -500.0])
+def test_a_bar_ends_at_the_extreme_of_its_column(spike: float) -> None:
+    readings = {second + part: 10.5 for second in np.arange(-300.0, 0.0).tolist() for part in (0.0, 0.1, 0.2)}
+    readings[-149.9] = spike
+    canvas = plotted(chart_of(held(readings, unit="Cel"), "bars", columns=300))
+    ends = [canvas.value(end) for bar in canvas.bars for end in bar]
+    assert (max(ends) if spike > 0 else min(ends)) == pytest.approx(spike)

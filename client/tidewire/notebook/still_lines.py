@@ -72,6 +72,11 @@ class StillLine(NamedTuple):
             runs[-1].append((self.until, runs[-1][-1][1]))
         return [run for run in map(_entered, runs) if run]
 
+    def extremes(self) -> Floats:
+        """Return what stands for each column where there is room for one value: the extreme further from its mean."""
+        low, high = self.values[:, 1], self.values[:, 2]
+        return np.where(high - self.mean >= self.mean - low, high, low)
+
     def heights(self, column: Floats) -> Floats:
         """Return what the line is in some columns, float64[n]: between two readings where they are joined, else 0.
 

@@ -146,8 +146,9 @@ def _lines(
         held = np.flatnonzero(line.column >= 0).tolist()
         if chart.kind == "bars":
             foot = point(0, min(max(0.0, low), high))[1]
+            extremes = line.extremes()
             for column in held:
-                at, y = point(line.column[column], line.values[column, 3])
+                at, y = point(line.column[column], extremes[column])
                 canvas.box(at - max(0.5, width * 0.35), min(y, foot), at + max(0.5, width * 0.35), max(y, foot), colour)
             continue
         if chart.kind == "points":
