@@ -17,7 +17,7 @@ from tidewire.livestore.series import Series
 from tidewire.livestore.store import EventMark
 from tidewire.model.batch import Batch, encode_batch
 from tidewire.model.bucket_steps import column_step_for
-from tidewire.model.numbers import decimals_for, reading_text
+from tidewire.model.numbers import decimals_for, mean_text, reading_text
 from tidewire.model.pattern import Pattern
 from tidewire.model.units import ALIASES, SCALES, WORDS, shown_unit, unit_key
 from tidewire.notebook.snapshot_events import lies_on
@@ -75,13 +75,23 @@ def test_a_unit_as_people_write_it(case: dict[str, Any]) -> None:
 
 
 @pytest.mark.parametrize("case", vectors("numbers")["cases"], ids=lambda case: case["what"])
-def test_smallest_and_largest_are_told_apart(case: dict[str, Any]) -> None:
+def test_smallest_largest_and_mean_are_told_apart(case: dict[str, Any]) -> None:
     low, high = number(case["lo"]), number(case["hi"])
     unit = shown_unit(case.get("unit", ""), max(abs(low), abs(high)))
-    low, high = low / unit.divisor, high / unit.divisor
-    decimals = decimals_for(low, high, whole=case.get("whole", False) and unit.divisor == 1)
-    texts = [f"{reading_text(end, decimals)} {unit.text}".strip() for end in (low, high)]
-    assert texts == case["texts"][:2]
+    low, high, mean, error = (each / unit.divisor for each in (low, high, number(case["mean"]), case.get("error", 0.0)))
+    whole = case.get("whole", False) and unit.divisor == 1
+    decimals = decimals_for(low, high, whole=whole)
+    texts = [reading_text(end, decimals) for end in (low, high)]
+    texts.append(mean_text(mean, low, high, decimals, whole=whole, error=error))
+    assert [f"{text} {unit.text}".strip() for text in texts] == case["texts"]
+
+
+def test_a_mean_that_may_as_well_be_nothing_has_no_digits_of_its_own() -> None:
+    decimals = decimals_for(-1.0, 1.0)
+    for mean, error in ((1e-16, 0.0), (-1e-13, 0.0), (7e-6, 1.6e-5), (-7e-6, 1.6e-5)):
+        assert mean_text(mean, -1.0, 1.0, decimals, error=error) == reading_text(0.0, decimals)
+    assert mean_text(1e-9, -1.0, 1.0, decimals) == "1.00e\N{MINUS SIGN}9"
+    assert mean_text(-2e-6, -1.0, 1.0, 0, whole=True, error=1.6e-5) == "0"
 
 
 def test_units_that_mean_the_same_and_those_that_do_not() -> None:

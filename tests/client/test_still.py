@@ -158,6 +158,28 @@ def test_a_table_and_bars_have_a_row_for_each_series() -> None:
         assert {"line A", "line B", "line C"} <= set(written(chart))
 
 
+@pytest.mark.parametrize(
+    ("every", "mean"),
+    [
+        ((0.0, 1.0), "0.5"),
+        ((0.0, 1.0, 1.0, 1.0), "0.75"),
+        ((10.0, 11.0, 12.0, 13.0), "11.5"),
+        ((20.0, 20.0), "20"),
+        ((20.0, 20.5, 21.0), "20.50"),
+    ],
+    ids=str,
+)
+def test_a_table_prints_means_as_the_live_one(every: tuple[float, ...], mean: str) -> None:
+    store = Store()
+    store.covered_from_ms = 0.0
+    times = np.arange(NOW_MS - 252e3, NOW_MS, 1e3)
+    values = [*every] * (times.size // len(every))
+    store.append(Batch(metric="m", time=times.tolist(), value=values), int(NOW_MS) << 32)
+    [chart] = charts_of(frame_of(store), store.series, checked_drawn(["m"], "table"))
+    words = written(chart)
+    assert words[words.index("m", 1) + 2] == mean, words
+
+
 def test_a_histogram_counts_each_reading_once() -> None:
     store = filled("furnace/temperature", 2)
     [chart] = charts_of(frame_of(store), store.series, checked_drawn(["furnace/*"], "histogram"))

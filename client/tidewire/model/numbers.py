@@ -1,17 +1,20 @@
 """How readings are written for people: with digits that tell them apart, and no more; pure.
 
-The deck has the same rules in `client/chart/src/base/format.ts`; `tests/chart/vectors/numbers.json` holds both.
+The deck has the same rules in `client/chart/src/base/format.ts` and `model/reading.ts`;
+`tests/chart/vectors/numbers.json` holds both.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
-__all__ = ["as_given", "decimals_for", "grouped", "reading_text"]
+__all__ = ["as_given", "decimals_for", "grouped", "mean_text", "reading_text", "without_zeros"]
 
 _MOST_DECIMALS: Final = 3  # unless the range needs more
+_MOST_DIGITS: Final = 15  # that a float64 has
 _ROUNDING: Final = 1e-12  # values that differ by less than this share of them differ by rounding
 
 
@@ -56,6 +59,39 @@ def reading_text(value: float, decimals: int) -> str:
         text = _scientific(size, max(2, 1 - decimals))
     sign = "\N{MINUS SIGN}" if value < 0 else ""
     return sign + text
+
+
+def mean_text(mean: float, low: float, high: float, decimals: int, *, whole: bool = False, error: float = 0.0) -> str:
+    """Return what is computed of readings, such as their mean, with digits that tell it from their ends if it has them.
+
+    Args:
+        mean: as it is shown, as all others.
+        low: the smallest reading, NaN for none.
+        high: the largest.
+        decimals: of readings; those of whole numbers say nothing of their mean.
+        whole: all readings are whole numbers.
+        error: how far it may be off; what may as well be an end, or nothing, is written as that.
+    """
+    if abs(mean) <= max(error, (abs(low) + abs(high)) * _ROUNDING):
+        mean = 0.0
+    for end in (low, high):
+        if abs(mean - end) <= max(error, abs(end) * _ROUNDING):
+            return reading_text(end, decimals)
+    ends = [without_zeros(reading_text(end, decimals)) for end in (low, high)]
+    if whole:
+        decimals = _decimals(abs(mean), 0.0, whole=False)
+    text = reading_text(mean, decimals)
+    for _ in range(_MOST_DIGITS):
+        if without_zeros(text) not in ends or 10.0**-decimals <= 2 * error:
+            break
+        decimals += -1 if decimals < 0 else 1
+        text = reading_text(mean, decimals)
+    return without_zeros(text) if whole else text
+
+
+def without_zeros(text: str) -> str:
+    """Return a number without zeros at its end: 1.500 as 1.5."""
+    return re.sub(r"\.$", "", re.sub(r"(\.\d*?)0+$", r"\1", text))
 
 
 def as_given(value: float) -> str:

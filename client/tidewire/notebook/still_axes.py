@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, NamedTuple
 
-from tidewire.model.numbers import as_given, grouped
+from tidewire.model.numbers import as_given, grouped, without_zeros
 
 __all__ = [
     "SWITCH_RANGE",
@@ -26,7 +26,6 @@ __all__ = [
     "time_labels",
     "time_step",
     "value_ticks",
-    "without_zeros",
     "y_range",
 ]
 
@@ -191,11 +190,6 @@ def step_decimals(step: float) -> int:
         if abs(scaled - round(scaled)) < 1e-6 * scaled:
             return decimals
     return 9
-
-
-def without_zeros(text: str) -> str:
-    """Return a number without zeros at its end: 1.500 as 1.5."""
-    return re.sub(r"\.$", "", re.sub(r"(\.\d*?)0+$", r"\1", text))
 
 
 def _tick_texts(ticks: Sequence[float], step: float, fits: Callable[[str], bool]) -> list[str]:

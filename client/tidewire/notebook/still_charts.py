@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,12 +16,12 @@ from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import ANNOTATIONS
 from tidewire.model.formulas.matchers import METRIC
-from tidewire.model.numbers import decimals_for, reading_text
+from tidewire.model.numbers import decimals_for, mean_text, reading_text
 from tidewire.model.threshold import Threshold
 from tidewire.notebook.drawn import Drawn, Source
 from tidewire.notebook.formula_frames import Result
 from tidewire.notebook.frame_pusher import selector_of
-from tidewire.notebook.still_lines import NO_LINE, StillLine, cells_of, line_of
+from tidewire.notebook.still_lines import FRACTIONS, NO_LINE, StillLine, cells_of, line_of
 
 __all__ = ["StillChart", "StillSeries", "charts_of", "legend_label", "telling_labels"]
 
@@ -100,18 +101,43 @@ class StillChart:
         ends = self.line(place).values[:, 1:3]
         return ends.ravel() if ends.size else np.array([self.newest(place)])
 
-    def decimals(self, place: int, divisor: float) -> int:
-        """Return the decimals with which the values of a series are written, in a scale of its unit."""
+    def whole(self, place: int, divisor: float) -> bool:
+        """Tell whether the values of a series are written as whole numbers, in a scale of its unit."""
         ends = self.ends(place)
         base = 0.0 if self.frame is None else float(self.frame.records["base"][self.rows[place]])
         unsure = _FLOAT32 * np.abs(ends - base) + _FLOAT64 * abs(base)
-        whole = divisor == 1 and bool(np.all(np.abs(ends - np.rint(ends)) <= unsure))
-        return decimals_for(float(ends.min()) / divisor, float(ends.max()) / divisor, whole=whole)
+        return divisor == 1 and bool(np.all(np.abs(ends - np.rint(ends)) <= unsure))
+
+    def decimals(self, place: int, divisor: float) -> int:
+        """Return the decimals with which the values of a series are written, in a scale of its unit."""
+        ends = self.ends(place)
+        low, high = float(ends.min()) / divisor, float(ends.max()) / divisor
+        return decimals_for(low, high, whole=self.whole(place, divisor))
 
     def text(self, place: int, divisor: float, value: float | None = None) -> str:
         """Return a value of a series as the live chart prints it, the newest if none is given."""
         shown = self.newest(place) if value is None else value
         return reading_text(shown / divisor, self.decimals(place, divisor))
+
+    def most_and_mean(self, place: int, divisor: float) -> tuple[str, str]:
+        """Return the greatest value of a series in the window and its mean, as the live chart prints them."""
+        mean, count = self.means(place)
+        held = np.flatnonzero(count)
+        if not held.size:
+            return self.text(place, divisor, math.nan), self.text(place, divisor, math.nan)
+        body = self.values(place)[held]
+        low, high = float(body[:, 1].min()), float(body[:, 2].max())
+        average = float(np.average(mean[held], weights=count[held]))
+        spread = float(np.average(body[:, 2] - body[:, 1], weights=count[held]))
+        words = mean_text(
+            average / divisor,
+            low / divisor,
+            high / divisor,
+            self.decimals(place, divisor),
+            whole=self.whole(place, divisor),
+            error=spread / (2 * FRACTIONS) / divisor,
+        )
+        return self.text(place, divisor, high), words
 
 
 def charts_of(

@@ -13,10 +13,10 @@ import numpy as np
 
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.window import BEYOND
-from tidewire.model.numbers import decimals_for, grouped, reading_text
+from tidewire.model.numbers import decimals_for, grouped, reading_text, without_zeros
 from tidewire.model.units import ShownUnit, shown_unit, unit_key
 from tidewire.notebook.snapshot_canvas import HAIRLINE, LEVEL_COLOURS, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas, blend
-from tidewire.notebook.still_axes import nice_step, step_decimals, ticks_in, value_ticks, without_zeros
+from tidewire.notebook.still_axes import nice_step, step_decimals, ticks_in, value_ticks
 from tidewire.notebook.still_charts import StillChart
 from tidewire.notebook.still_frame import BOTTOM, LEFT, RIGHT, draw_head
 from tidewire.notebook.still_limits import bar_range, gauge_range, limit_text, limits_of, zones_of
@@ -265,16 +265,8 @@ def _table(canvas: Canvas, top: int, height: int, chart: StillChart) -> None:
         y = top + 50 + number * _ROW_PX
         unit = _unit(chart, place)
         canvas.text(14, y, names[place], TEXT, 12)
-        mean, count = chart.means(place)
-        held = np.isfinite(mean) & (count > 0)
-        average = float(np.average(mean[held], weights=count[held])) if held.any() else math.nan
-        most = float(np.nanmax(chart.values(place)[:, 2])) if held.any() else math.nan
         last = f"{chart.text(place, unit.divisor)} {unit.text}".strip()
-        for x, words in zip(
-            columns,
-            (chart.text(place, unit.divisor, most), chart.text(place, unit.divisor, average), last),
-            strict=False,
-        ):
+        for x, words in zip(columns, (*chart.most_and_mean(place, unit.divisor), last), strict=False):
             canvas.text(x, y, words, TEXT, 12, right=True)
         _spark(canvas, chart, place, (WIDTH - 420, y, WIDTH - 364, y + 14), _colour(chart, place))
         canvas.line([(14, y + 19), (WIDTH - 14, y + 19)], HAIRLINE, 1)

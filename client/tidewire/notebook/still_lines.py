@@ -17,9 +17,10 @@ from tidewire.livestore.gaps import gap_limit_ms, gaps_before
 from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS, ViewFrame, arrival_ms, exponents_of
 from tidewire.livestore.window import BEYOND
 
-__all__ = ["NO_LINE", "Cells", "StillLine", "cells_of", "line_of"]
+__all__ = ["FRACTIONS", "NO_LINE", "Cells", "StillLine", "cells_of", "line_of"]
 
-_FRACTIONS: Final = 65_535.0
+FRACTIONS: Final = 65_535.0
+"""First, last and mean of a column lie so many parts of its range above its smallest value."""
 _SLOPED: Final = ("line", "bars", "points")  # kinds of which no value holds until the next one
 _GOES_ON: Final = 2.0  # columns that a line below others goes on after its last reading
 _EDGE: Final = -0.5  # of a window, in columns: a point lies in the middle of its own
@@ -116,7 +117,7 @@ def cells_of(frame: ViewFrame, row: int) -> Cells:
     cells, record = frame.body[row], frame.records[row]
     exponent = int(exponents_of(frame.records["flags"])[row])
     low, high = (np.ldexp(cells[name].astype(np.float64), exponent) + record["base"] for name in ("min", "max"))
-    first, last, mean = (low + (high - low) * (cells[name] / _FRACTIONS) for name in ("first", "last", "mean"))
+    first, last, mean = (low + (high - low) * (cells[name] / FRACTIONS) for name in ("first", "last", "mean"))
     if record["flags"] & FLAG_STEPS:  # few whole values come back as whole as they were
         first, last = np.rint(first), np.rint(last)
     return Cells(np.stack((first, low, high, last), axis=1), mean, cells["count"].astype(np.float64))
