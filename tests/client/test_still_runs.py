@@ -147,3 +147,15 @@ def test_a_spike_in_a_column_of_a_run_goes_up_and_down_again() -> None:
         assert [up[1], down[1]] == [foot, foot]
         assert top[1] < foot
         assert up[0] == top[0] == down[0]
+
+
+def test_the_legend_has_the_newest_value_and_not_the_mean_of_the_last_column() -> None:
+    store = Store()
+    answer = answered(store, "t/time")
+    columns = {"min": [5.0, 0.25], "max": [5.0, 5.0], "first": [5.0, 5.0], "last": [5.0, 0.25]}
+    lines = [msgspec.structs.replace(line, x=[0.0, 50.0], mean=[5.0, 4.852], **columns) for line in answer.lines]
+    [canvas] = drawn(msgspec.structs.replace(answer, lines=lines), store)
+    assert "hall 0.250" in canvas.words
+    whole = [msgspec.structs.replace(line, mean=[5.0, 4.0]) for line in lines]
+    [canvas] = drawn(msgspec.structs.replace(answer, lines=whole), store)
+    assert "hall 0.250" in canvas.words, "with its digits, though the means are whole numbers"

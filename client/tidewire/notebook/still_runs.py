@@ -114,9 +114,10 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
         draw_head(canvas, top, chart.metric)
         canvas.text(LEFT, top + height / 2, _NOTES.get(chart.axis, ""), MUTED, 12)
         return
-    low = min(value for line in chart.lines for value in line.points.min or line.points.mean)
-    high = max(value for line in chart.lines for value in line.points.max or line.points.mean)
-    whole = all(value % 1 == 0 for line in chart.lines for value in line.points.mean)
+    every = [line.points for line in chart.lines]
+    low = min(value for points in every for value in points.min or points.mean)
+    high = max(value for points in every for value in points.max or points.mean)
+    whole = all(value % 1 == 0 for points in every for value in (*points.mean, *points.min, *points.max, *points.last))
     code = chart.lines[0].unit
     unit = shown_unit(code, max(abs(low), abs(high)))
     decimals = decimals_for(low / unit.divisor, high / unit.divisor, whole=whole and unit.divisor == 1)
@@ -146,7 +147,8 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
         else:
             canvas.dot(*corners[0], colour, 2)
         if number < _MOST_NAMED:
-            words = f"{line.name} {reading_text(line.points.mean[-1] / unit.divisor, decimals)}"
+            newest = (line.points.last or line.points.mean)[-1]
+            words = f"{line.name} {reading_text(newest / unit.divisor, decimals)}"
             if x + 14 + canvas.wide(words, 12) > x1:
                 continue
             canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
