@@ -32,6 +32,7 @@ class Written(Canvas):
         super().__init__(height)
         self.words: list[str] = []
         self.lines: list[tuple[str, list[tuple[float, float]]]] = []
+        self.dashes: dict[float, list[tuple[str, tuple[float, ...]]]] = {}
 
     def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
         self.words.append(words)
@@ -40,6 +41,7 @@ class Written(Canvas):
     def line(self, points: Any, colour: str, width: float, dash: Any = ()) -> None:
         if width == 1.5:
             self.lines.append((colour, list(points)))
+        self.dashes.setdefault(width, []).append((colour, tuple(dash)))
         super().line(points, colour, width, dash)
 
 
@@ -159,3 +161,13 @@ def test_the_legend_has_the_newest_value_and_not_the_mean_of_the_last_column() -
     whole = [msgspec.structs.replace(line, mean=[5.0, 4.0]) for line in lines]
     [canvas] = drawn(msgspec.structs.replace(answer, lines=whole), store)
     assert "hall 0.250" in canvas.words, "with its digits, though the means are whole numbers"
+
+
+def test_runs_of_one_colour_are_told_apart_by_dashes() -> None:
+    store = Store()
+    answer = answered(store, "t/time")
+    for series in store.series:
+        series.colour = {0: 3, 1: 15, 2: 4}[series.index]
+    [canvas] = drawn(answer, store)
+    assert canvas.dashes[1.5] == [(LINE_COLOURS[3], ()), (LINE_COLOURS[3], (6, 3)), (LINE_COLOURS[4], ())]
+    assert [dash for _, dash in canvas.dashes[2]] == [(), (3, 1.5), ()], "half as long in the legend"

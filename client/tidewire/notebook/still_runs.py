@@ -20,7 +20,7 @@ from tidewire.model.numbers import decimals_for, grouped, reading_text
 from tidewire.model.units import shown_unit, unit_key
 from tidewire.notebook.drawn import Axis
 from tidewire.notebook.run_frames import MOST_RUNS, is_setting
-from tidewire.notebook.snapshot_canvas import HAIRLINE, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas
+from tidewire.notebook.snapshot_canvas import HAIRLINE, LINE_COLOURS, MUTED, TEXT, WIDTH, Canvas, dashes_of
 from tidewire.notebook.still_axes import starts_at_zero, step_decimals, ticks_in, time_step, value_ticks, y_range
 from tidewire.notebook.still_charts import legend_label
 from tidewire.notebook.still_frame import BOTTOM, LEFT, RIGHT, TOP, draw_head
@@ -139,11 +139,12 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
         canvas.line([(px, y1), (px, y1 + 4)], HAIRLINE, 1)
         if px + half < WIDTH - 4:
             canvas.text(px - half, y1 + 5, words, MUTED, 11)
-    for number, line in enumerate(chart.lines):
+    dashes = dashes_of([line.style for line in chart.lines])
+    for number, (line, dash) in enumerate(zip(chart.lines, dashes, strict=True)):
         colour = LINE_COLOURS[line.style % len(LINE_COLOURS)]
         corners = [place(*corner) for corner in _corners(line)]
         if len(corners) > 1:
-            canvas.line(corners, colour, 1.5)
+            canvas.line(corners, colour, 1.5, dash)
         else:
             canvas.dot(*corners[0], colour, 2)
         if number < _MOST_NAMED:
@@ -151,7 +152,7 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
             words = f"{line.name} {reading_text(newest / unit.divisor, decimals)}"
             if x + 14 + canvas.wide(words, 12) > x1:
                 continue
-            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2)
+            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2, [px / 2 for px in dash])
             x = canvas.text(x + 14, top + 9, words, TEXT, 12) + 14
 
 
