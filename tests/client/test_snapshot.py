@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from tidewire.livestore.store import EventMark, Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
 from tidewire.model.batch import FINISHED, Batch
 from tidewire.notebook.snapshot import snapshot_bundle, snapshot_line, snapshot_png
-from tidewire.notebook.snapshot_canvas import LINE_COLOURS, Canvas
+from tidewire.notebook.snapshot_canvas import FLAG, LEVEL_COLOURS, LINE_COLOURS, Canvas
 from tidewire.notebook.snapshot_events import draw_events
 from tidewire.notebook.still_charts import charts_of
 
@@ -169,6 +171,9 @@ def test_marks_of_events_are_counted_where_they_would_touch() -> None:
     assert told(100) == ["at 100"]
     assert told(100, 102, 400) == ["2", "at 400"]
     assert told(0, 20) == ["at 20"], "no room between the two"
+    assert told(34, 38) == ["2"], "though they are of two slots"
+    assert told(34, 50) == ["at 50"], "two ticks"
+    assert told(35, 37, 71, 73) == ["2", "2"]
     cut, whole = told(0, 100, text="critical for 3 s: 970 °C, above 950")
     assert whole == "critical for 3 s: 970 °C, above 950"
     assert whole.startswith(cut[:-1])
@@ -178,6 +183,31 @@ def test_marks_of_events_are_counted_where_they_would_touch() -> None:
     counts = told(*np.linspace(0, 809, 20_000))
     assert len(counts) == 23
     assert sum(map(int, counts)) == 20_000
+
+
+def test_marks_that_were_joined_have_the_worst_level_and_touch_no_other() -> None:
+    pills: list[tuple[float, float, str]] = []
+
+    class Pills(Canvas):
+        def pill(self, x: float, y: float, width: float, height: float, colour: str) -> None:
+            pills.append((x - width / 2, x + width / 2, colour))
+            super().pill(x, y, width, height, colour)
+
+    def mark(second: float, **more: Any) -> EventMark:
+        return EventMark(time_ms=second * 1e3, text="", metric="annotations", labels={}, **more)
+
+    for before in ([34], [20, 30, 35]):
+        pills.clear()
+        draw_events(Pills(100), [*map(mark, before), mark(38, level="warn")], (58, 868), 50, 0.0, 810e3)
+        assert [colour for _, _, colour in pills] == [LEVEL_COLOURS["warn"], FLAG]
+    rng = np.random.default_rng(7)
+    for count in (20, 60, 200, 2_000):
+        pills.clear()
+        draw_events(Pills(100), [mark(s) for s in np.sort(rng.uniform(0, 810, count))], (58, 868), 50, 0.0, 810e3)
+        assert pills
+        assert all(a[1] <= b[0] for a, b in itertools.pairwise(pills)), "no count lies on another"
+        assert pills[0][0] >= 58, "nor on the ticks of the axis"
+        assert pills[-1][1] <= 880, "and all are in the picture"
 
 
 def test_a_unit_is_written_as_on_the_live_chart() -> None:

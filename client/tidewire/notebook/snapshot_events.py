@@ -18,6 +18,7 @@ __all__ = ["STRIP", "draw_events", "events_of", "lies_on"]
 STRIP: Final = 16
 """Height of the strip, px."""
 _SLOT, _APART = 36, 12  # events of a slot are one mark, unless each is so far from the next
+_BESIDE: Final = 10  # px by which a count at the end may stand right of the plot
 _COLOURS: Final[dict[Level, str]] = {"warn": "#B06A00", "critical": "#B3123F"}
 _GAP: Final = 5
 _LEAST_WORDS: Final = 56  # px; words that are cut to less are left out
@@ -38,12 +39,13 @@ class Labelled(Protocol):
 
 
 class _Mark(NamedTuple):
-    """Events that are drawn as one: their middle and its half width, px."""
+    """Events that are drawn as one: their middle and its half width, px; and the px that the mark has for itself."""
 
     x: float
     half: float
     events: Sequence[EventMark]
     level: Level | None
+    slot: tuple[float, float]
 
 
 def lies_on(event: EventMark, series: Sequence[Labelled]) -> bool:
@@ -69,20 +71,7 @@ def draw_events(
 ) -> None:
     """Draw events of a window between two x of a panel, around a middle."""
     left, right = box
-    per_ms = (right - left) / (end_ms - start_ms)
-    marks: list[_Mark] = []
-    for _, slot in itertools.groupby(events, lambda event: (event.time_ms - start_ms) * per_ms // _SLOT):
-        own = list(slot)
-        places = [left + (event.time_ms - start_ms) * per_ms for event in own]
-        levels: list[Level | None] = [None if event.level is UNSET else event.level for event in own]
-        if all(b - a >= _APART for a, b in itertools.pairwise(places)):
-            marks += [
-                _Mark(x, 5 if level else 1, [event], level) for x, event, level in zip(places, own, levels, strict=True)
-            ]
-            continue
-        half = canvas.wide(_count(len(own)), 11) / 2 + 5
-        level: Level | None = "critical" if "critical" in levels else "warn" if "warn" in levels else None
-        marks.append(_Mark((places[0] + places[-1]) / 2, half, own, level))
+    marks = _marks(canvas, events, box, start_ms, end_ms)
     taken = left
     for mark, after in itertools.zip_longest(marks, marks[1:]):
         _draw(canvas, mark, y)
@@ -96,6 +85,45 @@ def draw_events(
         if words:
             canvas.text(end, y - 7, words, MUTED, 11, right=True)
         taken = max(taken, start)
+
+
+def _marks(
+    canvas: Canvas, events: Sequence[EventMark], box: tuple[float, float], start_ms: float, end_ms: float
+) -> list[_Mark]:
+    """Return the marks of a window; those that would touch are counted together, as `placeMarks` of the deck has it."""
+    left, right = box
+    per_ms = (right - left) / (end_ms - start_ms)
+
+    def at(event: EventMark) -> float:
+        return left + (event.time_ms - start_ms) * per_ms
+
+    def placed(own: Sequence[EventMark], slot: tuple[float, float]) -> _Mark:
+        levels: list[Level | None] = [None if event.level is UNSET else event.level for event in own]
+        level: Level | None = "critical" if "critical" in levels else "warn" if "warn" in levels else None
+        middle = (at(own[0]) + at(own[-1])) / 2
+        if len(own) == 1:
+            return _Mark(middle, 5 if level else 1, own, level, slot)
+        half = canvas.wide(_count(len(own)), 11) / 2 + 5
+        middle = max(slot[0] + half, min(slot[1] - 2 - half, middle))
+        return _Mark(max(left + half, min(right + _BESIDE - half, middle)), half, own, level, slot)
+
+    marks: list[_Mark] = []
+    for number, of_slot in itertools.groupby(events, lambda event: (at(event) - left) // _SLOT):
+        own, slot = list(of_slot), (left + number * _SLOT, left + (number + 1) * _SLOT)
+        apart = all(at(after) - at(event) >= _APART for event, after in itertools.pairwise(own))
+        for group in [[event] for event in own] if apart else [own]:
+            mark = placed(group, slot)
+            while marks and _touch(marks[-1], mark):
+                before = marks.pop()
+                mark = placed([*before.events, *mark.events], (before.slot[0], mark.slot[1]))
+            marks.append(mark)
+    return marks
+
+
+def _touch(before: _Mark, mark: _Mark) -> bool:
+    if len(before.events) == len(mark.events) == 1:
+        return mark.x - before.x < _APART
+    return mark.x - mark.half < before.x + before.half
 
 
 def _cut(canvas: Canvas, text: str, room: float) -> str:
