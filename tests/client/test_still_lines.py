@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.store import Store
 from tidewire.livestore.view_frame import ViewFrame, unpack_frame
-from tidewire.model.batch import Batch
+from tidewire.model.batch import FINISHED, Batch
 from tidewire.notebook.drawn import checked_drawn
 from tidewire.notebook.snapshot_canvas import WIDTH, Canvas
 from tidewire.notebook.still_charts import StillChart, charts_of
@@ -54,14 +54,14 @@ class Drawn(Canvas):
         return low + (y - foot) / (head - foot) * (high - low)
 
 
-def kept(store: Store, metric: str, readings: dict[float, float], unit: str = "", **more: object) -> None:
+def kept(store: Store, metric: str, readings: Mapping[float, float | None], unit: str = "", **more: object) -> None:
     """Append readings of a series: values by the seconds from now."""
     times = [NOW_MS + 1e3 * second for second in readings]
     batch = Batch(metric=metric, time=times, value=list(readings.values()), unit=unit, **more)  # type: ignore[arg-type]
     store.append(batch, int(max(times)) << 32)
 
 
-def held(*series: dict[float, float], unit: str = "") -> Store:
+def held(*series: Mapping[float, float], unit: str = "") -> Store:
     store = Store()
     store.covered_from_ms = 0.0
     for number, readings in enumerate(series):
@@ -213,3 +213,30 @@ def test_a_bar_ends_at_the_extreme_of_its_column(spike: float) -> None:
     canvas = plotted(chart_of(held(readings, unit="Cel"), "bars", columns=300))
     ends = [canvas.value(end) for bar in canvas.bars for end in bar]
     assert (max(ends) if spike > 0 else min(ends)) == pytest.approx(spike)
+
+
+@pytest.mark.parametrize("kind", [None, "stat"])
+def test_a_series_that_ended_holds_its_last_value_until_then(kind: str | None) -> None:
+    store = held({-250.0: 1.0, -200.0: 0.0})
+    kept(store, "m", {-100.0: 1.0}, text=[FINISHED])
+    if kind is None:
+        [line] = lines_of(chart_of(store))
+        assert line[-1][0] == pytest.approx(-100, abs=1)
+    else:
+        [line] = spark_of(chart_of(store, kind), 1.25)
+        assert line[-1][0] == pytest.approx(WIDTH - 14 - (WIDTH - 28) / 3, abs=3)
+    assert line[-1][1] == 1.0
+
+
+def test_a_series_that_ended_before_the_window_does_not_enter_it() -> None:
+    store = held({-700.0: 0.0})
+    kept(store, "m", {-600.0: 1.0}, text=[FINISHED])
+    assert lines_of(chart_of(store)) == []
+
+
+def test_a_value_that_is_no_number_any_more_holds_until_that_was_read() -> None:
+    store = held({-250.0: 1.0, -200.0: 0.0})
+    kept(store, "m", {-100.0: None})
+    [line] = lines_of(chart_of(store))
+    assert line[-1][0] == pytest.approx(-100, abs=1)
+    assert line[-1][1] == 0.0

@@ -32,12 +32,12 @@ class Cells(NamedTuple):
     Attributes:
         values: float64[buckets, 4]: first, min, max, last; NaN without a number.
         mean: float64[buckets].
-        count: float64[buckets]; 0 of the first if it has the value from before it, and no reading.
+        counts: float64[buckets]; 0 of the first if it has the value from before it, and no reading.
     """
 
     values: Floats
     mean: Floats
-    count: Floats
+    counts: Floats
 
 
 class StillLine(NamedTuple):
@@ -132,10 +132,10 @@ def line_of(frame: ViewFrame, row: int, kind: str = "") -> StillLine:
         kind: how it is drawn, by a name of `KINDS`, or empty.
     """
     record = frame.records[row]
-    values, mean, count = cells_of(frame, row)
+    values, mean, counts = cells_of(frame, row)
     steps = kind == "steps" or (kind not in _SLOPED and bool(record["flags"] & FLAG_STEPS))
     held = np.flatnonzero(np.isfinite(values[:, 3]))
-    read = held[count[held] > 0]
+    read = held[counts[held] > 0]
     if read.size < held.size and not (steps and _goes_on(frame, row)):
         held = read
     # A silence at the start is measured from the end of the second of the last reading before the window.
@@ -159,11 +159,17 @@ def _goes_on(frame: ViewFrame, row: int) -> bool:
 
 
 def _held_until(frame: ViewFrame, row: int, ended: float) -> float:
-    """Return the column up to which a last value holds, NaN if a silence since its end is a gap."""
+    """Return the column up to which a last value holds, NaN if a silence since its end is a gap.
+
+    One that is no number any more, or the last one of a series that ended, holds until that was read.
+    """
     record, step_ms = frame.records[row], frame.step_ms
     flags, expected_ms = int(record["flags"]), float(record["expected_ms"])
     until = float(frame.body.shape[1] - BEYOND - 1)
-    if frame.now_ms - float(record["last_id_ms"]) > gap_limit_ms(arrival_ms(expected_ms, flags)):
+    if flags & FLAG_ENDED or np.isnan(record["last_value"]):
+        until = min(until, float(record["last_time_ms"]) / step_ms - frame.first - BEYOND - 0.5)
+    silent_ms = frame.now_ms - float(record["last_id_ms"])
+    if not flags & FLAG_ENDED and silent_ms > gap_limit_ms(arrival_ms(expected_ms, flags)):
         return math.nan
     gone_ms = (until + 0.5 - ended + 1) * step_ms
     return math.nan if gone_ms > gap_limit_ms(expected_ms, step_ms) else until
