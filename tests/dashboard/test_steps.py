@@ -117,6 +117,30 @@ def test_a_past_window_is_judged_by_its_own_readings(values: list[float | None],
     assert bool(frame.records["flags"][0] & FLAG_STEPS) is steps
 
 
+@pytest.mark.parametrize(
+    ("values", "unit", "steps"),
+    [
+        ([1.0, 0.0, 1.0], "", True),
+        ([1.0, 0.0, None], "{parts}", True),
+        ([1.0, 0.0, 0.5], "", False),
+        ([20.0, 21.0], "Cel", False),
+        ([None], "", False),
+    ],
+)
+@pytest.mark.parametrize("words", [0, 30])
+def test_a_past_window_without_a_number_is_judged_by_what_it_holds(
+    values: list[float | None], unit: str, steps: bool, words: int
+) -> None:
+    store = store_of([*values, *[None] * words], unit=unit)  # readings without a number fill the window, or none does
+    store.append(Batch(metric="door", unit=unit, time=[T0 + 60e3], value=[2.0]), (T0 + 60_000) << 32)
+    first = (T0 + (-15_000 if words else 15_000)) // 500
+    frame = unpack_frame(pack_range(store, [0], first, 20, 500, request_id=1, seq=1, now_ms=T0 + 60_100.0))
+    assert np.isnan(frame.body["min"][0, 1:]).all()
+    assert bool(frame.records["flags"][0] & FLAG_STEPS) is steps
+    numbers = [value for value in values if value is not None]
+    assert frame.body["min"][0, 0].tolist() == pytest.approx(numbers[-1] if numbers else math.nan, nan_ok=True)
+
+
 def test_a_snapshot_has_what_a_series_was_before_its_window() -> None:
     store = store_of([0.0, 1.0, 3.0], every_ms=20_000)
     view = LiveView(store, (0,), 10_000, 100)

@@ -240,13 +240,18 @@ class Window:
         return self._older_values[series.index]
 
     def set_steps(self) -> None:
-        """Mark the series that are steps by what this window holds, which may have ended long ago."""
+        """Mark the series that are steps by what this window holds, which may have ended long ago.
+
+        One without a number in it is judged by the value that it holds from before it.
+        """
         start_ms, end_ms = self.first * self.step_ms, (self.last + 1) * self.step_ms
         for at, series in enumerate(self.series):
             since_ms = max(start_ms, series.unit_since_ms, series.known_from_ms)
             readings = series.readings_between(since_ms, end_ms)[1]
             whole = readings.size and self.store.covered(series, 1) <= start_ms  # else by the buckets of it
             values = readings[~np.isnan(readings)] if whole else _values(self.rows(at, self.first))
+            if not values.size and not math.isnan(held := series.value_before(start_ms)):
+                values = np.array([held])
             steps = counts(series.unit) and are_levels(values)
             flags = int(self.records[at]["flags"]) & ~FLAG_STEPS
             self.records[at]["flags"] = flags | (FLAG_STEPS if steps else 0)
