@@ -154,6 +154,17 @@ def test_a_snapshot_has_what_a_series_was_before_its_window() -> None:
     assert np.isnan(unpack_frame(view.frame(0, 1)).body["min"]).all(), "a difference has none"
 
 
+def test_a_fraction_that_enters_a_window_makes_it_a_line() -> None:
+    """A chart rounds what steps hold: 20.5 would be drawn as 21."""
+    view = LiveView(store_of([20.0, 20.5]), (0,), 10_000, 100)
+    assert not steps_of(view, 1, T0 + 15_000.0)
+    frame = unpack_frame(view.frame(0, None))
+    assert frame.body["min"][0, 0] == 20.5
+    put(view.store, T0 + 15_500.0, 1.0, 1)
+    assert not steps_of(view, 2, T0 + 16_000.0), "without flicker"
+    assert steps_of(LiveView(store_of([20.5, 20.0]), (0,), 10_000, 100), 1, T0 + 15_000.0)
+
+
 readings = st.lists(st.tuples(st.integers(0, 60), st.sampled_from([*map(float, range(12)), 0.5])), max_size=60)
 
 

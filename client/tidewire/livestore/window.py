@@ -259,7 +259,8 @@ class Window:
     def set_last_before(self) -> None:
         """Set each series' newest time before the window, so that a silence at its start is known.
 
-        And the value that it had then, of which steps go on: in the first bucket, if that holds no reading.
+        And the value that it had then, of which steps go on: in the first bucket, if that holds no reading. A fraction
+        that enters makes a line of it, since a chart shows steps as whole as they are.
         """
         start = self.first * self.step_ms / SECOND_MS
         for at, series in enumerate(self.series):
@@ -276,6 +277,9 @@ class Window:
             else:
                 level = math.ldexp(held - base, -exponent)
                 self.data[at, 0] = (level, level, 0, 0, 0, 0)
+                if held % 1:
+                    self.lines.add(series.index)
+                    self.records[at]["flags"] = int(self.records[at]["flags"]) & ~FLAG_STEPS
 
     def set_change(self, at: int, now_ms: float, window_ms: float) -> None:
         """Compare the mean of a window that ends now with the mean of the one before, where both are covered.
