@@ -27,6 +27,7 @@ from tidewire.notebook.still_axes import offset_ticks, time_labels, value_ticks
 from tidewire.notebook.still_charts import StillChart, charts_of, legend_label, telling_labels
 from tidewire.notebook.still_kinds import drawing_of, histogram
 from tidewire.notebook.still_limits import Limit, bar_range, gauge_range, limit_text, zones_of
+from tidewire.notebook.still_plots import draw_plot
 
 NOW_MS = 1_790_000_000_000.0
 RANGES = json.loads((Path(__file__).parents[1] / "chart" / "vectors" / "ranges.json").read_text())
@@ -90,6 +91,30 @@ def test_values_have_the_ticks_of_the_live_chart(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", VECTORS["times"], ids=str)
 def test_times_have_the_ticks_of_the_live_chart(case: dict[str, Any]) -> None:
     assert [[at, text] for at, text in time_labels(case["start"], case["end"], case["px"])] == case["labels"]
+
+
+@pytest.mark.parametrize(
+    ("high", "kind", "unit", "offset"),
+    [
+        (1_000.9, None, "Hz", True),
+        (1_001.1, None, "Hz", False),
+        (1_000.9, "bars", "Hz", False),
+        (1_000.9, None, "%", False),
+    ],
+)
+def test_an_axis_is_read_by_differences_if_its_readings_hardly_differ(
+    high: float, kind: str | None, unit: str, offset: bool
+) -> None:
+    """Its range is wider than they are, by its padding; one from zero is read by values."""
+    store = Store()
+    store.covered_from_ms = 0.0
+    times = np.arange(NOW_MS - 290e3, NOW_MS, 1e3)
+    values = np.linspace(1_000.0, high, times.size).tolist()
+    store.append(Batch(metric="m", time=times.tolist(), value=values, unit=unit), int(NOW_MS) << 32)
+    [chart] = charts_of(frame_of(store), store.series, checked_drawn(["m"], kind))
+    canvas = Written(220)
+    draw_plot(canvas, 0, 220, chart, ())
+    assert ("±0" in canvas.words) is offset
 
 
 def test_series_have_the_names_of_the_live_legend() -> None:

@@ -77,9 +77,10 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     box = _Box(LEFT, top + TOP, WIDTH - RIGHT, top + height - BOTTOM - (STRIP if marks else 0))
     steps = bool(numbers.size) and all(line.steps for line in lines)
     whole = steps and unit.divisor == 1 and bool((numbers % 1 == 0).all())
+    offset = is_offset(low, high)
     low, high = _range(low, high, code, cells=bool(cells), switch=whole and low >= 0 and high <= 1, kind=chart.kind)
     x = draw_head(canvas, top, chart.title, unit.text)
-    ticks = _ticks(canvas, low, high, unit, whole=whole)
+    ticks = _ticks(canvas, low, high, unit, whole=whole, offset=offset and low * high > 0)
     _grid(canvas, box, ticks, low, high)
     draw_times(canvas, frame, top + height - BOTTOM)
     draw_events(canvas, marks, (box.left, box.right), box.bottom + STRIP / 2 + 2, start_ms, end_ms)
@@ -102,8 +103,8 @@ def _range(low: float, high: float, code: str, *, cells: bool, switch: bool, kin
     return y_range(low, high, from_zero=amounts or starts_at_zero(code))
 
 
-def _ticks(canvas: Canvas, low: float, high: float, unit: ShownUnit, *, whole: bool) -> Ticks:
-    if is_offset(low, high):
+def _ticks(canvas: Canvas, low: float, high: float, unit: ShownUnit, *, whole: bool, offset: bool) -> Ticks:
+    if offset:
         return offset_ticks(low, high, unit.divisor, unit.text)
     return value_ticks(low, high, unit.divisor, unit.text, lambda text: canvas.wide(text, 11) <= LEFT - 8, whole=whole)
 
