@@ -240,3 +240,23 @@ def test_a_value_that_is_no_number_any_more_holds_until_that_was_read() -> None:
     [line] = lines_of(chart_of(store))
     assert line[-1][0] == pytest.approx(-100, abs=1)
     assert line[-1][1] == 0.0
+
+
+def test_the_axis_of_a_chart_that_is_silent_is_that_of_its_last_values() -> None:
+    readings = dict.fromkeys(np.arange(-620.0, -400.0).tolist(), 20.5)
+    canvas = plotted(chart_of(held(readings, unit="Cel")))
+    assert 1.5 not in canvas.lines
+    assert all(18 < value < 23 for value, _ in canvas.ticks)
+
+
+def test_whole_steps_have_no_ticks_between_them_also_stacked_or_by_hand() -> None:
+    fast = {-250.0: 0.0, **{-200.0 + part / 100: float(value) for part, value in enumerate((1, 0, 2, 1))}, -9.0: 1.0}
+    doors = [{second: second // period % 2 for second in np.arange(-400, 0, 0.1).tolist()} for period in (7, 4)]
+    for kind, unit, series in (("stacked", "", doors), ("steps", "Cel", [fast])):
+        store = Store()
+        store.covered_from_ms = 0.0
+        for number, readings in enumerate(series):
+            kept(store, "m", readings, unit=unit, labels={"n": str(number)})
+        values = [value for value, _ in plotted(chart_of(store, kind)).ticks]
+        assert len(values) > 1
+        assert all(value % 1 == 0 for value in values), (kind, values)

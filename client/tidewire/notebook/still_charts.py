@@ -101,8 +101,8 @@ class StillChart:
         ends = self.line(place).values[:, 1:3]
         return ends.ravel() if ends.size else np.array([self.newest(place)])
 
-    def whole(self, place: int, divisor: float) -> bool:
-        """Tell whether the values of a series are written as whole numbers, in a scale of its unit."""
+    def whole(self, place: int, divisor: float = 1.0) -> bool:
+        """Tell whether the values of a series are whole numbers, also as they are written in a scale of its unit."""
         ends = self.ends(place)
         base = 0.0 if self.frame is None else float(self.frame.records["base"][self.rows[place]])
         unsure = _FLOAT32 * np.abs(ends - base) + _FLOAT64 * abs(base)

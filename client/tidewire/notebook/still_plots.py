@@ -40,6 +40,7 @@ from tidewire.notebook.still_states import draw_states
 __all__ = ["draw_plot"]
 
 _MAX_NAMED: Final = 4  # series in a panel's legend
+_COUNTS: Final = ("count", "cell")  # roles of rows that have no value of a series
 _OUTER, _INNER = 0.16, 0.26  # of the colour of a band of quantiles
 _NAMED_ROLES: Final = {"lowest": "lowest", "changed": "most changed", "highest": "highest"}
 
@@ -61,13 +62,18 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     start_ms, end_ms = span_of(frame)
     marks = [] if chart.summary else events_of(events, chart.series, start_ms, end_ms)
     lines = [chart.line(place) for place in range(len(chart.series))]
+    read = [place for place, line in enumerate(lines) if line.column.size]
+    whole = bool(read) and all(lines[place].steps and chart.whole(place) for place in read)
     if chart.kind == "stacked":
         lines = _stacked(lines)
-    drawn = [line for line, one in zip(lines, chart.series, strict=True) if one.role not in ("count", "cell")]
+    drawn = [line for line, one in zip(lines, chart.series, strict=True) if one.role not in _COUNTS]
     numbers = np.concatenate([line.values.ravel() for line in drawn]) if drawn else np.zeros(0)
     if not numbers.size and any(frame.states.get(one.index) for one in chart.series):
         draw_states(canvas, top, height, chart, marks)
         return
+    if not numbers.size:  # a chart that is silent for longer than its window keeps the axis of its last values
+        numbers = np.array([chart.newest(at) for at, one in enumerate(chart.series) if one.role not in _COUNTS])
+        numbers = numbers[np.isfinite(numbers)]
     cells = [one for one in chart.series if one.role == "cell"]
     edges = [float(one.labels[name]) for one in cells for name in ("from", "to")]
     ends = (min(edges), max(edges)) if edges else (numbers.min(), numbers.max()) if numbers.size else (0.0, 1.0)
@@ -75,8 +81,7 @@ def draw_plot(canvas: Canvas, top: int, height: int, chart: StillChart, events: 
     code = next((one.unit for one in chart.series if one.role != "count"), "")
     unit = shown_unit(code, max(abs(low), abs(high)))
     box = _Box(LEFT, top + TOP, WIDTH - RIGHT, top + height - BOTTOM - (STRIP if marks else 0))
-    steps = bool(numbers.size) and all(line.steps for line in lines)
-    whole = steps and unit.divisor == 1 and bool((numbers % 1 == 0).all())
+    whole = whole and unit.divisor == 1
     offset = is_offset(low, high)
     low, high = _range(low, high, code, cells=bool(cells), switch=whole and low >= 0 and high <= 1, kind=chart.kind)
     x = draw_head(canvas, top, chart.title, unit.text)
