@@ -236,6 +236,22 @@ def test_the_line_says_how_old_its_newest_reading_is(
     assert line_of("m", frame_of(store), store).endswith(f" UTC · m 2.5{words}")
 
 
+def test_what_a_still_writes_has_glyphs() -> None:
+    """The font draws the same box for all that it lacks; a minus was one."""
+    canvas = Canvas(40)
+
+    def drawn(words: str) -> int:
+        canvas.image.paste("white", (0, 0, *canvas.image.size))
+        canvas.text(0, 0, words, "#000000", 20)
+        return hash(canvas.image.tobytes())
+
+    box = drawn("\ue000")
+    for sign in "\N{MINUS SIGN}\N{EN DASH}\N{EM DASH}≈±°µμΩ∞²³·…→":
+        assert drawn(sign) != box, sign
+    assert drawn("\N{MINUS SIGN}5") == drawn("-5")
+    assert canvas.wide("\N{MINUS SIGN}5", 20) == canvas.wide("-5", 20)
+
+
 def test_markup_in_a_name_is_text() -> None:
     bundle = snapshot_bundle(b"png", '<img src=x onerror="x">', "a1")
     assert "<img src=x" not in bundle["text/html"]

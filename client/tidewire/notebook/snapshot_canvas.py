@@ -35,7 +35,21 @@ LINE_COLOURS: Final = (
     *("#D03260", "#1E00B7", "#624000", "#511A7C", "#2E7793", "#8030DB"),
 )
 LEVEL_COLOURS: Final = {"warn": "#B06A00", "critical": "#B3123F"}
-_NO_GLYPH: Final = "\N{MINUS SIGN}", "\N{EN DASH}"  # the font has the other
+_WITH_GLYPHS: Final = str.maketrans(
+    {
+        "\N{MINUS SIGN}": "-",
+        "\N{EN DASH}": "-",
+        "\N{EM DASH}": "-",
+        "\N{ALMOST EQUAL TO}": "~",
+        "\N{INFINITY}": "inf",
+        "\N{RIGHTWARDS ARROW}": "to",
+        "\N{MICRO SIGN}": "u",
+        "\N{GREEK SMALL LETTER MU}": "u",
+        "\N{GREEK CAPITAL LETTER OMEGA}": "Ohm",
+        "\N{SUPERSCRIPT TWO}": "2",
+        "\N{SUPERSCRIPT THREE}": "3",
+    }
+)  # what the font draws as an empty box, and what it has
 _HEAT: Final = ("#FFFFFF", "#D3E2F7", "#86AFE6", "#3B6DBD", "#122C5E")
 _HEAT_PART, _HEAT_POWER = (0.12, 0.98), 0.8
 _DASHES: Final = ((), (6, 3), (2, 3), (9, 3, 2, 3))  # px on and off in turn
@@ -87,7 +101,7 @@ class Canvas:
 
     def text(self, x: float, y: float, words: str, colour: str, size: int, *, right: bool = False) -> float:
         """Write words and return the x where they end."""
-        words = words.replace(*_NO_GLYPH)
+        words = words.translate(_WITH_GLYPHS)
         width = self.wide(words, size)
         left = x - width if right else x
         self._draw.text((left * self._scale, y * self._scale), words, fill=colour, font=self._font(size))
@@ -95,7 +109,7 @@ class Canvas:
 
     def wide(self, words: str, size: int) -> float:
         """Return how wide words are, px."""
-        return float(self._draw.textlength(words.replace(*_NO_GLYPH), font=self._font(size))) / self._scale
+        return float(self._draw.textlength(words.translate(_WITH_GLYPHS), font=self._font(size))) / self._scale
 
     def _font(self, size: int) -> Any:
         from PIL import ImageFont  # noqa: PLC0415 - heavy
