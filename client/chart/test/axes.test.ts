@@ -110,6 +110,9 @@ test("stacked traces stand on each other, also where one has no reading in a col
   );
   const hidden = traceOf([]);
   assert.deepEqual(Array.from(stacked([hidden, low])[1].mean), [1, 1, 1, 1]);
+  const [mode, long] = [traceOf([3]), traceOf([1, 1, 1, 1, 1, 1, 1, 1])];
+  Object.assign(mode, { steps: true, heldMs: long.time[long.n - 1] });
+  assert.deepEqual(Array.from(stacked([mode, long])[1].mean), [4, 4, 4, 4, 4, 4, 4, 4], "a step is held");
 });
 
 test("units of one dimension can be shown for each other", () => {

@@ -163,14 +163,20 @@ export function stacked(traces: readonly Trace[]): Trace[] {
   });
 }
 
-/** Return the sum of what traces are at a time: between two readings on the line that joins them, in a gap nothing. */
+/**
+ * Return the sum of what traces are at a time: between two readings on the line that joins them, in a gap nothing, and
+ * after the last one as long as steps hold it.
+ */
 function heightOf(traces: readonly Trace[], timeMs: number): number {
   let sum = 0;
   for (const trace of traces) {
     const next = trace.indexAt(timeMs);
     if (next < trace.n && trace.time[next] === timeMs) sum += trace.mean[next];
     else if (next === trace.n)
-      sum += trace.n > 0 && timeMs <= trace.time[next - 1] + 2 * trace.stepMs ? trace.mean[next - 1] : 0;
+      sum +=
+        trace.n > 0 && timeMs <= Math.max(trace.endMs, trace.time[next - 1] + 2 * trace.stepMs)
+          ? trace.mean[next - 1]
+          : 0;
     else if (next > 0 && !trace.breaks[next]) {
       const [from, to] = [trace.mean[next - 1], trace.mean[next]];
       const share = (timeMs - trace.time[next - 1]) / (trace.time[next] - trace.time[next - 1]);
