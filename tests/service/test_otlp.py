@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import resource
 import time
 from collections.abc import Callable
 from typing import Any
@@ -31,6 +32,7 @@ from opentelemetry.sdk.metrics.view import ExponentialBucketHistogramAggregation
 from opentelemetry.sdk.resources import Resource
 from waiting import generous
 
+from tidewire.errors import LimitExceeded
 from tidewire.model.batch import IngestLimits
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
@@ -38,6 +40,7 @@ from tidewire_service.errors import MalformedBody
 from tidewire_service.ingest.interval_quantiles import IntervalQuantiles
 from tidewire_service.ingest.otlp import PointsReader
 from tidewire_service.ingest.otlp_messages import parse_json, parse_protobuf
+from tidewire_service.ingest.otlp_parts import count_parts
 
 RESOURCE = {"service.name": "shop", "service.instance.id": "shop-1", "host.name": "not a label", "k8s/pod": "a"}
 OWN = {"service.name": "shop", "service.instance.id": "shop-1"}
@@ -362,7 +365,7 @@ async def test_buckets_and_attributes_are_stored_by_choice(start: Any) -> None:
 
 @pytest.mark.parametrize("media_type", ["application/json", "application/x-protobuf"])
 async def test_what_is_no_request_is_refused_for_good(start: Any, media_type: str) -> None:
-    service = await start(max_foreign_body_bytes=5_000, max_foreign_rows=3)
+    service = await start(max_foreign_body_bytes=5_000, max_decompressed_bytes=5_000, max_foreign_rows=3)
     whole = json_format.Parse(json.dumps(request(gauge("g", point(1)))), ExportMetricsServiceRequest())
     body = whole.SerializeToString()
     broken = [b"{", b"[]", b'{"resourceMetrics": 5}', b"[" * 4_000, b'{"a":' * 900, b"\xff\xfe"]
@@ -381,6 +384,10 @@ async def test_what_is_no_request_is_refused_for_good(start: Any, media_type: st
     assert await service.stored() == {}
     for path in ("/v1/traces", "/v1/logs"):
         assert (await service.http.post(path, content=b"")).status_code == 404
+
+
+def from_protobuf(body: bytes) -> Any:
+    return parse_protobuf(body, 1_000)
 
 
 def read(parse: Callable[[bytes], Any], body: bytes) -> int:
@@ -412,8 +419,8 @@ def test_any_bytes_are_data_points_or_a_refusal(changes: list[tuple[int, int]], 
     body = bytearray(SAMPLE)
     for place, byte in changes:
         body[place] = byte
-    assert read(parse_protobuf, bytes(body[:end])) >= -1
-    assert read(parse_protobuf, bytes(body)) >= -1
+    assert read(from_protobuf, bytes(body[:end])) >= -1
+    assert read(from_protobuf, bytes(body)) >= -1
 
 
 KEYS = st.sampled_from(["resourceMetrics", "scopeMetrics", "metrics", "gauge", "dataPoints", "asInt", "name", "x"])
@@ -430,6 +437,108 @@ def test_any_json_is_data_points_or_a_refusal(content: Any) -> None:
     assert read(parse_json, json.dumps(request(gauge("g", {"asDouble": 1.5, "attributes": content}))).encode()) >= -1
 
 
+def in_fields(content: bytes, *numbers: int) -> bytes:
+    """Return content as the field of a message, that as a field of another, from the inside out."""
+    for number in numbers:
+        size, length = len(content), bytearray()
+        while size > 0x7F:
+            length.append(size & 0x7F | 0x80)
+            size >>= 7
+        content = bytes([number << 3 | 2, *length, size]) + content
+    return content
+
+
+EMPTY = b"\x0a\x00"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        in_fields(EMPTY * 600_000, 5, 2, 2, 1),  # data points of a gauge
+        in_fields(EMPTY * 600_000, 7, 2, 2, 1),
+        EMPTY * 1_100_000,  # resources
+        in_fields(b"\x12\x00" * 1_100_000, 2, 1),  # metrics
+        in_fields(b"\x3a\x00" * 1_100_000, 1, 5, 2, 2, 1),  # attributes of one data point
+        in_fields(b"\x2a\x00" * 1_100_000, 1, 5, 2, 2, 1),  # its exemplars
+        in_fields(EMPTY * 1_100_000, 5, 2, 7, 1, 5, 2, 2, 1),  # values of a list in an attribute
+        in_fields(b"\x1a\x00" * 1_100_000, 3, 1, 1),  # texts of a list
+        in_fields(b"\x00" * 8_100_000, 2, 8, 1, 10, 2, 2, 1),  # counts of buckets
+        in_fields(b"\x10\x00" * 8_100_000, 8, 1, 10, 2, 2, 1),  # likewise, each on its own
+        b"\x78\x00" * 8_100_000,  # fields that nobody knows
+    ],
+)
+def test_what_would_be_many_messages_is_refused_before_it_is_one(body: bytes) -> None:
+    """Two bytes are an empty message of 70: a refusal takes the memory of the body, and not that of its messages."""
+    parse_protobuf(SAMPLE, 500_000)
+    before_kb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LimitExceeded, match="max_foreign_rows"):
+        parse_protobuf(body, 500_000)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before_kb < 8 << 10
+
+
+def test_what_is_counted_is_what_is_parsed() -> None:
+    large = ExportMetricsServiceRequest()
+    metric = large.resource_metrics.add().scope_metrics.add().metrics.add(name="m")
+    for number in range(10_000):
+        one = metric.gauge.data_points.add(time_unix_nano=1_700_000_000 * 10**9, as_int=number - 5_000)
+        one.attributes.add(key="a" * 200).value.array_value.values.add().string_value = "x"
+    body = large.SerializeToString()
+    assert count_parts(body, ExportMetricsServiceRequest, 10_000, 60_000) == (
+        10_000,
+        10_000 * 5 + 4 + (10_000 * 4 + 1) // 8,
+    )
+    assert parse_protobuf(body, 10_000) == large
+    with pytest.raises(LimitExceeded, match="max_foreign_rows: 10000 is more than the 9999"):
+        parse_protobuf(body, 9_999)
+    for broken in (body[:-1], body[:1_000_000], body + b"\x0b" * 400, body + b"\xff" * 30, body + b"\x09\x00"):
+        with pytest.raises(MalformedBody, match="is no ExportMetricsServiceRequest"):
+            parse_protobuf(broken, 10_000)
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(st.integers(0, len(SAMPLE) - 1), st.integers(0, 255)), max_size=6))
+def test_whatever_is_parsed_can_be_counted(changes: list[tuple[int, int]]) -> None:
+    body = bytearray(SAMPLE)
+    for place, byte in changes:
+        body[place] = byte
+    try:
+        parsed = parse_protobuf(bytes(body), 1_000)
+    except MalformedBody:
+        return
+    if not any(byte & 7 == 3 for _, byte in changes):  # a group, which the parser leaves out
+        points = [
+            point
+            for resource in parsed.resource_metrics
+            for scope in resource.scope_metrics
+            for metric in scope.metrics
+            if (kind := metric.WhichOneof("data"))
+            for point in getattr(metric, kind).data_points
+        ]
+        assert count_parts(bytes(body), ExportMetricsServiceRequest, 1_000, 1_000).points >= len(points)
+
+
+@pytest.mark.parametrize("repeated", [b"{},", b"[],", b'{"attributes":[]},'])
+def test_json_of_many_objects_is_refused_before_it_is_read(repeated: bytes) -> None:
+    body = b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"g","gauge":{"dataPoints":['
+    body += repeated * 600_000 + b"{}]}}]}]}]}"
+    started = time.thread_time()
+    with pytest.raises(LimitExceeded, match="max_foreign_rows"):
+        parse_json(body)
+    assert time.thread_time() - started < generous(0.5)
+
+
+async def test_json_is_bounded_as_other_json_is(start: Any) -> None:
+    service = await start(max_decompressed_bytes=200_000)
+    content = request(gauge("g", point(1)), blank=" " * 200_000)
+    for packed in (False, True):
+        body = json.dumps(content).encode()
+        headers = {"Content-Encoding": "gzip"} if packed else {}
+        answer = await export(service, gzip.compress(body) if packed else body, **headers)
+        assert (answer.status_code, answer.headers["content-type"]) == (413, "application/json")
+        assert "max_decompressed_bytes" in answer.json()["message"]
+    assert (await export(service, content, "application/x-protobuf")).status_code == 200
+
+
 def test_hostile_requests_cost_little() -> None:
     zeros, wide = ExportMetricsServiceRequest(), ExportMetricsServiceRequest()
     histogram = zeros.resource_metrics.add().scope_metrics.add().metrics.add(name="e").exponential_histogram
@@ -444,6 +553,6 @@ def test_hostile_requests_cost_little() -> None:
         body, best_s = request_.SerializeToString(), math.inf
         for _ in range(3):
             started = time.thread_time()
-            assert read(parse_protobuf, body) >= 1
+            assert read(from_protobuf, body) >= 1
             best_s = min(best_s, time.thread_time() - started)
         assert best_s < generous(1.0), f"{best_s:.2f} s"
