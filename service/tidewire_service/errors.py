@@ -62,6 +62,7 @@ __all__ = [
     "TokenUndecided",
     "Unauthenticated",
     "UrlTooLong",
+    "encodable",
     "limit_of",
 ]
 
@@ -278,3 +279,8 @@ def limit_of(error: Exception) -> str:
     """Return the setting that an error says was exceeded; empty if none was."""
     limit = error.limit if isinstance(error, (LimitExceeded, RequestRefused, MalformedBody)) else ""
     return f"max_{limit}" if limit in _OF_A_BATCH else limit
+
+
+def encodable(text: str) -> str:
+    r"""Return a text that may quote a client as UTF-8 can have it: half of a surrogate pair is shown as ``\ud800``."""
+    return text.encode("utf-8", "backslashreplace").decode()

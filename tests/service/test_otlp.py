@@ -386,6 +386,20 @@ async def test_what_is_no_request_is_refused_for_good(start: Any, media_type: st
         assert (await service.http.post(path, content=b"")).status_code == 404
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        rb'{"\ud800":1,"\ud800":2}',
+        rb'{"resourceMetrics":"\ud800"}',
+        rb'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"g","gauge":{"dataPoints":"\ud800"}}]}]}]}',
+    ],
+)
+async def test_half_a_character_is_refused_for_good_and_shown(service: Any, body: bytes) -> None:
+    answer = await export(service, body)
+    assert answer.status_code == 400, answer.text
+    assert "ud800" in answer.json()["message"]
+
+
 def from_protobuf(body: bytes) -> Any:
     return parse_protobuf(body, 1_000)
 

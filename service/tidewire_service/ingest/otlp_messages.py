@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tidewire.errors import LimitExceeded
-from tidewire_service.errors import MalformedBody
+from tidewire_service.errors import MalformedBody, encodable
 from tidewire_service.ingest.otlp_parts import count_parts
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def parse_protobuf(body: bytes, max_points: int) -> ExportMetricsServiceRequest:
                 raise LimitExceeded("max_foreign_rows", most_parts, parts, f"attributes count too; {_REMEDY}")
         return message.FromString(body)
     except (DecodeError, RecursionError, ValueError) as error:
-        raise MalformedBody("body", body[:60], f"is no ExportMetricsServiceRequest: {str(error)[:200]}") from None
+        raise _malformed(body, error) from None
 
 
 def parse_json(body: bytes) -> ExportMetricsServiceRequest:
@@ -75,5 +75,9 @@ def parse_json(body: bytes) -> ExportMetricsServiceRequest:
     try:
         json_format.Parse(body, request, ignore_unknown_fields=True, max_recursion_depth=_MAX_LEVELS)
     except (json_format.Error, RecursionError, ValueError, TypeError, AttributeError) as error:
-        raise MalformedBody("body", body[:60], f"is no ExportMetricsServiceRequest: {str(error)[:200]}") from None
+        raise _malformed(body, error) from None
     return request
+
+
+def _malformed(body: bytes, error: Exception) -> MalformedBody:
+    return MalformedBody("body", body[:60], f"is no ExportMetricsServiceRequest: {encodable(str(error)[:200])}")

@@ -20,7 +20,7 @@ from litestar.types import HTTPScope, Receive
 from tidewire.errors import InvalidInput, PublishConflict
 from tidewire.redislog.calls import Once
 from tidewire_service.auth.scopes import Identity
-from tidewire_service.errors import MediaTypeNotSupported, ScopeMissing
+from tidewire_service.errors import MediaTypeNotSupported, ScopeMissing, encodable
 from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.group_commit import GroupCommit
 from tidewire_service.ingest.interval_quantiles import IntervalQuantiles
@@ -148,7 +148,7 @@ class OtlpExports:
             return Answer(200, media_type, b"{}" if media_type == _JSON else b"", {})
         named = [f"data point {row}: {rows[row].field} {rows[row].value}: {rows[row].reason}" for row in sorted(rows)]
         message = "; ".join(named[:_NAMED]) + (f"; and {len(named) - _NAMED} more" if len(named) > _NAMED else "")
-        return Answer(200, media_type, _partial_success(media_type, len(rows), message), {})
+        return Answer(200, media_type, _partial_success(media_type, len(rows), encodable(message)), {})
 
 
 def _partial_success(media_type: str, rejected: int, message: str) -> bytes:

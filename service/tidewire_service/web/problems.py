@@ -35,6 +35,7 @@ from tidewire_service.errors import (
     TokenUndecided,
     Unauthenticated,
     UrlTooLong,
+    encodable,
     limit_of,
 )
 from tidewire_service.limit_counters import LimitCounters
@@ -135,13 +136,13 @@ def problem_of(error: Exception) -> tuple[Problem, dict[str, str]]:
 
 
 def _problem(status: int, kind: str, title: str, detail: str, **facts: Any) -> Problem:
-    return Problem(type=f"urn:tidewire:problem:{kind}", title=title, status=status, detail=detail, **facts)
+    return Problem(type=f"urn:tidewire:problem:{kind}", title=title, status=status, detail=encodable(detail), **facts)
 
 
 def _facts(error: Exception) -> dict[str, Any]:
     match error:
         case InvalidInput():
-            return {"field": error.field, "value": error.value}
+            return {"field": encodable(error.field), "value": encodable(error.value)}
         case LimitExceeded():
             return {"limit": {error.limit: error.allowed}, "value": f"{error.got:.15g}"}
         case LogUnavailable():
