@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import math
+import re
 import resource
 import time
 from collections.abc import Callable
@@ -386,27 +387,90 @@ async def test_what_is_no_request_is_refused_for_good(start: Any, media_type: st
         assert (await service.http.post(path, content=b"")).status_code == 404
 
 
+BAD_NUMBERS = [
+    ('{"asDouble":1e400}', "asDouble inf: Couldn't parse Infinity"),
+    ('{"asDouble":NaN}', "asDouble nan: Couldn't parse NaN"),
+    ('{"asDouble":-Infinity}', "asDouble -inf: Couldn't parse"),
+    ('{"asDouble":%s}' % ("9" * 400), "data point {'asDouble': 9999"),
+    ('{"asDouble":"1,5"}', "asDouble '1,5': Couldn't parse float: 1,5 (of the metric 'g')"),
+    ('{"asDouble":{}}', "asDouble {}: "),
+    (r'{"asDouble":"\ud800"}', r"asDouble '\ud800': Couldn't parse float: \ud800"),
+    ('{"asInt":"18446744073709551616"}', "asInt '18446744073709551616': Value out of range"),
+    ('{"asInt":1.5}', "asInt 1.5: Couldn't parse integer"),
+    ('{"asInt":1,"asDouble":2}', "should not have multiple"),
+    ('{"timeUnixNano":-1}', "timeUnixNano -1: Value out of range"),
+    ('{"attributes":[{"key":"a","value":{"doubleValue":1e400}}]}', "attributes[0].value.doubleValue [{'key': 'a'"),
+    ('{"exemplars":[{"asDouble":NaN}]}', "exemplars[0].asDouble"),
+    ("null", "data point None: expected an object"),
+    ('"asDouble"', "data point 'asDouble': expected an object"),
+]
+
+
+@pytest.mark.parametrize(("bad", "said"), BAD_NUMBERS)
+async def test_a_number_in_json_that_is_none_refuses_its_data_point_alone(service: Any, bad: str, said: str) -> None:
+    kept = json.dumps(request(gauge("g", point(1), {"asInt": "BAD"}, point(2)), gauge("h", {"asInt": "BAD"})))
+    answer = await export(service, kept.replace('{"asInt": "BAD"}', bad).encode())
+    assert answer.status_code == 200, answer.text
+    partial = answer.json()["partialSuccess"]
+    assert partial["rejectedDataPoints"] == "2"
+    first, second = partial["errorMessage"].split("; data point ")
+    assert first.startswith("data point 1: "), first
+    assert said in first
+    assert second.startswith("3: "), second
+    assert "Failed to parse" not in partial["errorMessage"]
+    assert await service.stored() == {"g": [1, 2]}
+
+
+@pytest.mark.parametrize("kind", ["gauge", "sum", "histogram", "exponentialHistogram", "summary"])
+async def test_both_spellings_of_json_are_read_alike(service: Any, kind: str) -> None:
+    good, bad = point(count="1", sum=1.0), point(count="x", sum="x", asInt="x")
+    content = json.dumps(request({"name": "m", kind: {"dataPoints": [bad, good]}}))
+    for spelled in (content, re.sub(r"([a-z])([A-Z])", lambda found: f"{found[1]}_{found[2].lower()}", content)):
+        answer = await export(service, spelled.encode())
+        partial = answer.json().get("partialSuccess") or answer.json()["partial_success"]
+        assert partial["rejectedDataPoints"] == "1"
+        assert partial["errorMessage"].startswith("data point 0: ")
+
+
+async def test_what_is_wrong_with_json_is_said_whatever_it_is_in(service: Any) -> None:
+    metric = {"name": "m", "sum": {"isMonotonic": "maybe", "dataPoints": [point(1)]}}
+    answer = await export(service, request(metric))
+    assert answer.status_code == 400
+    assert "isMonotonic" in answer.json()["message"]
+    assert "Failed to parse" not in answer.json()["message"]
+    two = {"name": "m", "gauge": {"dataPoints": [point(1)], "data_points": [point(2)]}}
+    answer = await export(service, request(two))
+    assert (answer.status_code, "two spellings" in answer.json()["message"]) == (400, True)
+    answer = await export(service, request(gauge("g", *[{"asInt": "x"}] * 10_001)))
+    assert (answer.status_code, "10000" in answer.json()["message"]) == (400, True)
+    assert await service.stored() == {}
+
+
 @pytest.mark.parametrize(
     "body",
     [
         rb'{"\ud800":1,"\ud800":2}',
         rb'{"resourceMetrics":"\ud800"}',
+        rb'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"\ud800"}]}]}]}',
         rb'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"name":"g","gauge":{"dataPoints":"\ud800"}}]}]}]}',
     ],
 )
 async def test_half_a_character_is_refused_for_good_and_shown(service: Any, body: bytes) -> None:
     answer = await export(service, body)
     assert answer.status_code == 400, answer.text
-    assert "ud800" in answer.json()["message"]
+    said = answer.json()["message"]
+    assert "ud800" in said or "metrics[0].name: Unpaired surrogate" in said
 
 
-def from_protobuf(body: bytes) -> Any:
-    return parse_protobuf(body, 1_000)
+def from_protobuf(body: bytes) -> tuple[Any, dict[int, Any]]:
+    return parse_protobuf(body, 1_000), {}
 
 
 def read(parse: Callable[[bytes], Any], body: bytes) -> int:
     try:
-        points = PointsReader(IngestLimits(), 1_000, (), IntervalQuantiles(), buckets=True).read(parse(body), 1.7e12)
+        parsed, unreadable = parse(body)
+        reader = PointsReader(IngestLimits(), 1_000, (), IntervalQuantiles(), buckets=True)
+        points = reader.read(parsed, 1.7e12, unreadable)
     except MalformedBody:
         return -1
     return len(points.intake.batches) + len(points.intake.rejected)

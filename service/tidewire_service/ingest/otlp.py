@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -103,17 +104,23 @@ class PointsReader:
         self._buckets = buckets
         self._quantiles = quantiles
 
-    def read(self, request: ExportMetricsServiceRequest, now_ms: float) -> Points:
+    def read(
+        self,
+        request: ExportMetricsServiceRequest,
+        now_ms: float,
+        unreadable: Mapping[int, InvalidInput] = MappingProxyType({}),
+    ) -> Points:
         """Return the batches of a request and what was refused of it.
 
         Args:
             request: parsed.
             now_ms: the present, for points without a time and for the upper bound of times, Unix ms.
+            unreadable: data points that are not in it, by their numbers in what was sent.
 
         Raises:
             LimitExceeded: it has too many data points.
         """
-        reading = _Request(self._limits, self._quantiles, now_ms, buckets=self._buckets)
+        reading = _Request(self._limits, self._quantiles, now_ms, unreadable, buckets=self._buckets)
         for resource in request.resource_metrics:
             own = {
                 readable_name(attribute.key).replace("/", "."): readable_value(text)
@@ -143,8 +150,17 @@ def _points_of(metric: Any) -> Iterator[tuple[Any, bool, str]]:
 class _Request:
     """Collects the readings of one request."""
 
-    def __init__(self, limits: IngestLimits, quantiles: IntervalQuantiles, now_ms: float, *, buckets: bool) -> None:
+    def __init__(
+        self,
+        limits: IngestLimits,
+        quantiles: IntervalQuantiles,
+        now_ms: float,
+        unreadable: Mapping[int, InvalidInput],
+        *,
+        buckets: bool,
+    ) -> None:
         self.points = 0
+        self._unreadable = unreadable
         self._limits = limits
         self._quantiles = quantiles
         self._now_ms = now_ms
@@ -159,7 +175,8 @@ class _Request:
         self._histograms: list[tuple[tuple[str, str], Histogram]] = []
 
     def add(self, metric: Any, own: dict[str, str], point: Any, kind: str, *, delta: bool) -> None:
-        """Add one data point, or refuse it as a whole."""
+        """Add one data point, or refuse it as a whole; before it those that could not be read."""
+        self._refuse_unreadable()
         number = self.points
         self.points += 1
         try:
@@ -169,6 +186,11 @@ class _Request:
         except LimitExceeded as error:
             refused = Rejected(number, error.limit, f"{error.got:.15g}", str(error), f"max_{error.limit}")
             self._rejected.append(refused)
+
+    def _refuse_unreadable(self) -> None:
+        while (error := self._unreadable.get(self.points)) is not None:
+            self._rejected.append(Rejected(self.points, error.field, error.value, error.reason))
+            self.points += 1
 
     def _add(self, number: int, metric: Any, own: dict[str, str], point: Any, kind: str, *, delta: bool) -> None:
         name = checked_name(readable_name(metric.name))
@@ -278,6 +300,7 @@ class _Request:
         group.steps.append(None)
 
     def result(self) -> Points:
+        self._refuse_unreadable()
         intake = Intake([], [], self._rejected)
         # the quantiles last: a request that comes again may have none, and its calls are cut as before up to them
         groups = sorted([*self._full, *self._groups.values()], key=lambda group: group.metric.endswith(_QUANTILES))

@@ -100,8 +100,11 @@ class OtlpExports:
             now_ms = float(int(self._hub.log_time_ms()))
 
             def read() -> tuple[Points, str]:
-                parsed = parse_json(body) if media_type == _JSON else parse_protobuf(body, self._max_points)
-                points = self._reader.read(parsed, now_ms)
+                if media_type == _JSON:
+                    parsed, unreadable = parse_json(body)
+                else:
+                    parsed, unreadable = parse_protobuf(body, self._max_points), {}
+                points = self._reader.read(parsed, now_ms, unreadable)
                 narrowed = points.intake.narrowed(identity.scopes.may_publish)
                 return points._replace(intake=narrowed), hashlib.sha256(body).hexdigest()
 
