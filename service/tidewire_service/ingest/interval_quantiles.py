@@ -95,6 +95,8 @@ class IntervalQuantiles:
     ) -> dict[str, float]:
         """Return the quantiles of what was counted since the export before; none if that is unknown or nothing.
 
+        None either of a single bucket without bounds, unless the least and the greatest value are known.
+
         Args:
             key: metric and series key.
             now: the export.
@@ -140,6 +142,8 @@ def _size(histogram: Histogram) -> int:
 
 def _quantiles(buckets: Buckets, least: float | None, greatest: float | None) -> dict[str, float]:
     counted = sorted((bounds, count) for bounds, count in buckets.items() if count > 0)
+    if counted and counted[0][0] == (-math.inf, math.inf) and (least is None or greatest is None):
+        return {}  # the values may be anywhere
     total = sum(count for _, count in counted)
     return (
         {name: _quantile(counted, total, share, least, greatest) for name, share in QUANTILES.items()} if total else {}
@@ -155,7 +159,8 @@ def _quantile(
 ) -> float:
     """Return a quantile, as if the values of a bucket lay evenly between its bounds.
 
-    A bucket without an end ends at the least or greatest value, if that is known, else at its other bound.
+    A bucket without an end ends at the least or greatest value, if that is known, else at its other bound, and the
+    first one at zero if that bound is above zero: so does Prometheus' ``histogram_quantile``.
     """
     rank = share * total
     for (low, high), count in counted:
