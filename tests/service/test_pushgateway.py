@@ -102,6 +102,19 @@ def test_whatever_comes_is_read_or_refused(text: str) -> None:
 # -- the service
 
 
+@pytest.mark.parametrize("leaves", ["DELETE", "PUT", "POST"])
+async def test_a_series_whose_last_push_was_no_number_ends_with_the_number_before(service: Any, leaves: str) -> None:
+    """Also if there were several of them, and whether all of the group leaves or a series of a metric."""
+    for value in ("5", "NaN", "+Inf"):
+        pushed = f'a{{x="1"}} {value}\n'
+        assert (await service.http.put("/metrics/job/j", content=pushed)).status_code == 200
+    content = {"DELETE": "", "PUT": "b 1\n", "POST": 'a{x="2"} 1\n'}[leaves]
+    answer = await service.http.request(leaves, "/metrics/job/j", content=content)
+    assert answer.status_code == (202 if leaves == "DELETE" else 200)
+    stored = await series(service, "a")
+    assert stored["a", (("job", "j"), ("x", "1"))] == [5, None, None, (5, "finished")]
+
+
 async def test_put_replaces_its_group_and_what_left_it_has_ended(service: Any) -> None:
     job = (("job", "j"),)
     assert (await service.http.put("/metrics/job/j", content="a 1\nb 2\n")).status_code == 200

@@ -66,15 +66,18 @@ def changed(
         may_publish: of which metrics series may be ended; the others stay in the group as they are.
     """
     pushed: Record = {}
+    left: Record = {}  # of what is pushed: of what is no number the one before, which the end will repeat
     for metric, labels, value in samples:
-        pushed.setdefault(metric, {})[series_key(labels)] = value
+        key = series_key(labels)
+        pushed.setdefault(metric, {})[key] = value
+        left.setdefault(metric, {})[key] = before.get(metric, {}).get(key) if value is None else value
     touched = {metric for metric in before if (replace or metric in pushed) and may_publish(metric)}
     gone = {
         metric: {key: value for key, value in before[metric].items() if key not in pushed.get(metric, {})}
         for metric in touched
     }
     kept = {metric: series for metric, series in before.items() if metric not in touched}
-    return Change([*_encoded(pushed, now_ms, None), *_encoded(gone, now_ms, FINISHED)], kept | pushed)
+    return Change([*_encoded(pushed, now_ms, None), *_encoded(gone, now_ms, FINISHED)], kept | left)
 
 
 def _encoded(record: Record, now_ms: float, text: str | None) -> Iterator[EncodedBatch]:
