@@ -63,6 +63,35 @@ def test_names_labels_values_and_units_of_the_text_format() -> None:
     assert found[-1].value == -math.inf
 
 
+@pytest.mark.parametrize(
+    ("declared", "sample", "name"),
+    [
+        ("# TYPE  foo   counter", "foo 1", "foo"),
+        ("#\tTYPE\tfoo\tcounter", "foo 1", "foo"),
+        (" \t# TYPE foo counter\t ", "foo 1", "foo"),
+        ("# TYPE foo counter\r", "foo 1\r", "foo"),
+        ("## TYPE foo counter", "foo 1", "foo"),
+        ('# TYPE "foo.bar" counter', '{"foo.bar"} 1', "foo.bar"),
+        ('# TYPE "foo \\" bar" counter', '{"foo \\" bar"} 1', 'foo " bar'),
+        ("# TYPE foo_total counter", "foo_total 1", "foo_total"),
+        ("# HELP foo counter\n# TYPE foo counter", "foo 1", "foo"),
+        ("# TYPE foo counter\n# HELP foo is a counter", "foo 1", "foo"),
+        ("# TYPE counter counter", "counter 1", "counter"),
+        ("# a comment counter", "foo 1", "foo"),
+        ("", "foo 1", "foo"),
+    ],
+)
+def test_a_counter_keeps_its_name_however_its_type_is_written(declared: str, sample: str, name: str) -> None:
+    body = f"before 1\n{declared}\n{sample}\nafter 2\n"
+    assert [found.metric for found in read_exposition(body.encode())] == ["before", name, "after"]
+
+
+@pytest.mark.parametrize("names", [("foo", "foo_total"), ("foo_total", "foo"), ("foo_total_total", "foo_total")])
+def test_two_counters_of_almost_the_same_name_stay_two(names: tuple[str, str]) -> None:
+    body = "".join(f"# TYPE {name} counter\n{name} {number}\n" for number, name in enumerate(names))
+    assert [(found.metric, found.value) for found in read_exposition(body.encode())] == [(names[0], 0), (names[1], 1)]
+
+
 def test_openmetrics_has_times_units_and_totals() -> None:
     assert list(read_exposition(OPENMETRICS.encode(), openmetrics=True)) == [
         ExposedSample("jobs_total", {"kind": "a"}, 3.0, None, "", False),

@@ -16,7 +16,11 @@ from tidewire.model.foreign_names import readable_value
 __all__ = ["ExposedSample", "read_exposition"]
 
 _LINE_BYTES: Final = 64 * 1024  # the parser's time grows with the square of the labels of a line: 1 s for 60,000
-_BARE_COUNTER: Final = re.compile(r"^# TYPE (\S+) counter\s*$", re.MULTILINE)
+# A line that declares a counter, as the parser reads it. It adds `_total` to the names of counters, and to no others.
+_COUNTER: Final = re.compile(
+    r"""^([^\S\n]*#[^\s"]*[^\S\n]+TYPE[^\S\n]+(?:"(?:[^"\\\n]|\\[^\n])*"|[^\s"]+)[^\S\n]+)counter(?=[^\S\n]*$)""",
+    re.MULTILINE,
+)
 _OF_PARTS: Final = frozenset({"histogram", "gaugehistogram", "summary"})
 # The last word of a name, by https://prometheus.io/docs/practices/naming/, as UCUM spells it
 _UCUM: Final = {
@@ -61,12 +65,10 @@ def read_exposition(body: bytes, *, openmetrics: bool = False) -> Iterator[Expos
         raise InvalidInput("body", body[:60], f"has a line of more than {_LINE_BYTES} bytes")
     try:
         text = body.decode()
-        bare: set[str] = set() if openmetrics else set(_BARE_COUNTER.findall(text))
-        for family in (_openmetrics if openmetrics else _text_format)(text):
+        given = text if openmetrics else _COUNTER.sub(r"\1gauge", text)
+        for family in (_openmetrics if openmetrics else _text_format)(given):
             for sample in family.samples:
                 name = sample.name
-                if family.type == "counter" and family.name in bare:
-                    name = name.removesuffix("_total")  # which the parser adds
                 labels = {label: readable_value(value) for label, value in sample.labels.items()}
                 bucket = family.type in _OF_PARTS and name.endswith("_bucket")
                 unit = _unit(name, family.type, family.unit)
