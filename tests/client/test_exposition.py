@@ -92,6 +92,12 @@ def test_two_counters_of_almost_the_same_name_stay_two(names: tuple[str, str]) -
     assert [(found.metric, found.value) for found in read_exposition(body.encode())] == [(names[0], 0), (names[1], 1)]
 
 
+@pytest.mark.parametrize(("text", "openmetrics"), [(TEXT, False), ("bare 3\n", False), (OPENMETRICS, True)])
+def test_the_mark_that_windows_writes_before_a_text_means_nothing(text: str, openmetrics: bool) -> None:
+    marked = list(read_exposition(b"\xef\xbb\xbf" + text.encode(), openmetrics=openmetrics))
+    assert repr(marked) == repr(list(read_exposition(text.encode(), openmetrics=openmetrics)))
+
+
 def test_openmetrics_has_times_units_and_totals() -> None:
     assert list(read_exposition(OPENMETRICS.encode(), openmetrics=True)) == [
         ExposedSample("jobs_total", {"kind": "a"}, 3.0, None, "", False),

@@ -48,6 +48,15 @@ def readings(text: str | bytes, precision: str = "ns") -> dict[str, Any]:
     }
 
 
+def test_the_mark_that_windows_writes_before_a_text_is_no_part_of_a_metric() -> None:
+    for body in ("m f=1\nn f=2\n", "# comment\nm f=1\nn f=2\n", '\nm f=1,s="a\nb"\nn f=2', "m f=1\r\nn f=2"):
+        marked = b"\xef\xbb\xbf" + body.encode()
+        assert readings(marked) == readings(body)
+    _, [refused] = read(b"\xef\xbb\xbfm f=1\n\xef\xbb\xbfm f\n")
+    assert refused.row == 2, "only the first one means nothing"
+    assert slices(b"\xef\xbb\xbf") == []
+
+
 # -- the format: https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
 
 

@@ -432,6 +432,11 @@ async def test_both_spellings_of_json_are_read_alike(service: Any, kind: str) ->
         assert partial["errorMessage"].startswith("data point 0: ")
 
 
+async def test_the_mark_that_windows_writes_before_json_means_nothing(service: Any) -> None:
+    assert (await export(service, b"\xef\xbb\xbf" + json.dumps(request(gauge("g", point(1)))).encode())).json() == {}
+    assert await service.stored() == {"g": [1]}
+
+
 async def test_what_is_wrong_with_json_is_said_whatever_it_is_in(service: Any) -> None:
     metric = {"name": "m", "sum": {"isMonotonic": "maybe", "dataPoints": [point(1)]}}
     answer = await export(service, request(metric))

@@ -55,7 +55,7 @@ def read_exposition(body: bytes, *, openmetrics: bool = False) -> Iterator[Expos
     """Yield the samples of a body, in its order.
 
     Args:
-        body: UTF-8.
+        body: UTF-8; a mark of its order before it, as Windows programs write, is left out.
         openmetrics: it is OpenMetrics 1.0, not the text format 0.0.4.
 
     Raises:
@@ -64,7 +64,7 @@ def read_exposition(body: bytes, *, openmetrics: bool = False) -> Iterator[Expos
     if any(len(line) > _LINE_BYTES for line in body.split(b"\n")):
         raise InvalidInput("body", body[:60], f"has a line of more than {_LINE_BYTES} bytes")
     try:
-        text = body.decode()
+        text = body.decode("utf-8-sig")
         given = text if openmetrics else _COUNTER.sub(r"\1gauge", text)
         for family in (_openmetrics if openmetrics else _text_format)(given):
             for sample in family.samples:

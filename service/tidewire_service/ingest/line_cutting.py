@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final, NamedTuple
 
+from tidewire_service.ingest.json_rows import BOM
+
 __all__ = ["LINE_BYTES", "CutLines", "LineCutter"]
 
 LINE_BYTES: Final = 64 * 1024
@@ -30,7 +32,7 @@ class LineCutter:
 
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self._at = 0
+        self._at = len(BOM) if body.startswith(BOM) else 0
         self._line = 0
         self._searched = 0  # the lines that begin before end at their line feeds
 

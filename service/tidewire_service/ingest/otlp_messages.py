@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from tidewire.errors import InvalidInput, LimitExceeded, shown
 from tidewire_service.errors import MalformedBody, encodable
+from tidewire_service.ingest.json_rows import BOM
 from tidewire_service.ingest.otlp_parts import count_parts
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def parse_json(body: bytes) -> tuple[ExportMetricsServiceRequest, dict[int, Inva
     from opentelemetry.proto.collector.metrics.v1 import metrics_service_pb2  # noqa: PLC0415
 
     request = metrics_service_pb2.ExportMetricsServiceRequest()
+    body = body.removeprefix(BOM)
     if not body.lstrip().startswith(b"{"):
         raise MalformedBody("body", body[:60], "is no JSON object")
     parts = body.count(b"{") + body.count(b"[")
