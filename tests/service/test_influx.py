@@ -390,6 +390,12 @@ async def test_without_a_token_each_version_says_so_in_its_own_form(start: Any) 
         assert (await service.http.get(path)).status_code in (200, 204), "a probe needs no token"
     host = await service.http.post("/write", content="m f=1", headers={"Host": "elsewhere.example"})
     assert (host.status_code, host.headers["content-type"]) == (421, "text/plain; charset=utf-8")
+    for path in ("/api/v2/write", "/api/v3/write_lp?db=x"):  # of 4xx, Telegraf keeps its data after 401 and 403
+        host = await service.http.post(path, content="m f=1", headers={"Host": "elsewhere.example"})
+        assert (host.status_code, host.headers["content-type"]) == (403, "application/json")
+        assert "elsewhere.example" in host.text
+        if path == "/api/v2/write":
+            assert host.json()["code"] == "forbidden"
 
 
 async def test_a_refusal_says_nothing_of_the_query_that_has_the_token(start: Any, capsys: Any) -> None:

@@ -13,14 +13,14 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire_service.auth.credentials import bearer_of
-from tidewire_service.errors import RateExceeded
+from tidewire_service.errors import HostNotServed, RateExceeded
 from tidewire_service.routes.influx_store import LineOutcome
 from tidewire_service.web.answer import Answer
 from tidewire_service.web.declaration import Foreign
 from tidewire_service.web.foreign_bodies import header_credentials
 from tidewire_service.web.problems import problem_of
 
-__all__ = ["HEADERS", "V1", "V2", "V3", "VERSION", "Version", "answer_to_lines", "json_answer"]
+__all__ = ["HEADERS", "PROBES", "V1", "V2", "V3", "VERSION", "Version", "answer_to_lines", "json_answer"]
 
 VERSION: Final = "1.8.10"  # after a 2.x some clients ask for buckets
 HEADERS: Final = {"X-Influxdb-Version": VERSION, "X-Influxdb-Build": "OSS"}
@@ -83,8 +83,8 @@ def _refusal(version: Version, status: int, text: str, headers: dict[str, str] |
     return Answer(status, _JSON, msgspec.json.encode(content), headers)
 
 
-def _wording(version: Version) -> Any:
-    """Return what words the refusals of a version."""
+def _wording(version: Version, *, writes: bool = True) -> Any:
+    """Return what words the refusals of a version; what writes has data to lose."""
 
     def word(error: Exception) -> Answer:
         problem, headers = problem_of(error)
@@ -96,6 +96,8 @@ def _wording(version: Version) -> Any:
                 status = 503  # any 4xx is an order to delete
             elif status in (413, 415):
                 status = 400  # to keep it would not help
+        elif writes and isinstance(error, HostNotServed):
+            status = 403  # of 4xx, Telegraf keeps its data after 401 and 403
         return _refusal(version, status, problem.detail, headers)
 
     return word
@@ -112,4 +114,5 @@ def _credentials_v1(authorization: str, query: bytes) -> str:
 V1: Final = Foreign(_wording("v1"), _credentials_v1)
 V2: Final = Foreign(_wording("v2"), header_credentials)
 V3: Final = Foreign(_wording("v3"), header_credentials)
-"""How the routes of each version are declared."""
+PROBES: Final = Foreign(_wording("v2", writes=False), header_credentials)
+"""How the routes of each version are declared, and those that clients ask before they write."""

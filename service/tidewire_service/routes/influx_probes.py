@@ -11,7 +11,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 
 from tidewire_service.operations.readiness import Readiness
-from tidewire_service.routes.influx_answers import HEADERS, V1, V2, VERSION, json_answer
+from tidewire_service.routes.influx_answers import HEADERS, PROBES, V1, VERSION, json_answer
 from tidewire_service.web.declaration import Body, declare
 from tidewire_service.web.post_request import read_body
 from tidewire_service.web.query import parse_query
@@ -37,7 +37,7 @@ def ping(request: Request[Any, Any, State]) -> Response[bytes]:
     return json_answer({"version": VERSION}).response()
 
 
-@get("/health", include_in_schema=False, **declare("nothing", logged="never", foreign=V2))
+@get("/health", include_in_schema=False, **declare("nothing", logged="never", foreign=PROBES))
 async def health(readiness: NamedDependency[Readiness]) -> Response[bytes]:
     """Tell whether lines can be written, as InfluxDB tells it."""
     ready = (await readiness.check()).ready
@@ -55,7 +55,7 @@ async def health(readiness: NamedDependency[Readiness]) -> Response[bytes]:
     ["/ready", "/api/v2/ready"],
     include_in_schema=False,
     sync_to_thread=False,
-    **declare("nothing", logged="never", foreign=V2),
+    **declare("nothing", logged="never", foreign=PROBES),
 )
 def ready() -> Response[bytes]:
     """Answer that a server has started."""
