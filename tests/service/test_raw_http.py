@@ -306,9 +306,9 @@ SLOW = {
     "dribbles its head": (b"GET / HTTP/1.1\r\nX: ", b"a", b"408"),
     "stops in its head": (b"GET / HTTP/1.1\r\n", b"", b"408"),
     "stops in its second head": (_get() + b"GET / HTTP/1.1\r\n", b"", b"408"),
-    "dribbles its body": (_post(b"Content-Length: 100000\r\n", b"")[: -len(SMUGGLED)], b" ", b"408"),
-    "dribbles a chunk": (_post(CHUNKED, b"fffff\r\n")[: -len(SMUGGLED)], b" ", b"408"),
-    "dribbles trailers": (_post(CHUNKED, b"2\r\n[]\r\n0\r\nx: ")[: -len(SMUGGLED)], b"a", b"408"),
+    "dribbles its body": (_post(b"Content-Length: 100000\r\n", b"")[: -len(SMUGGLED)], b" ", b"503"),
+    "dribbles a chunk": (_post(CHUNKED, b"fffff\r\n")[: -len(SMUGGLED)], b" ", b"503"),
+    "dribbles trailers": (_post(CHUNKED, b"2\r\n[]\r\n0\r\nx: ")[: -len(SMUGGLED)], b"a", b"503"),
     "dribbles a body nobody reads": (_get(HOST + b"Content-Length: 100000\r\n"), b" ", b""),
     "ends a body late, then empty lines": (_get(HOST + b"Content-Length: 2\r\n") + b"[", b"]" + b"\r\n" * 500, b""),
 }
@@ -322,7 +322,7 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
         for (name, (_, _, status)), (closed_s, got) in zip(SLOW.items(), found, strict=True):
             assert 0.4 < closed_s < generous(0.6), (name, closed_s)
             statuses = re.findall(STATUS, got)
-            assert (status in statuses) if status else (b"408" not in statuses), (name, got)
+            assert (status in statuses) if status else not {b"408", b"503"} & {*statuses}, (name, got)
         await service.post({"metric": "a", "value": 1})
         async for line in lines:
             if '"value":[1.0]' in line:
@@ -332,6 +332,39 @@ async def test_slow_senders_are_closed_in_time_and_who_owes_nothing_stays(start:
     metrics = (await service.http.get("/metrics")).text
     assert 'tidewire_limits_reached_total{limit="head_timeout_s"} 6.0' in metrics
     assert 'tidewire_connections_closed_total{reason="body_timeout"} 4.0' in metrics
+
+
+@pytest.mark.parametrize("path", [b"/v1/readings", b"/write", b"/api/v2/write", b"/v1/metrics", b"/metrics/job/j"])
+@pytest.mark.parametrize("limits", [{"body_timeout_s": 0.6}, {"max_waiting": 1}])
+async def test_who_was_too_slow_may_send_its_body_again(start: Any, path: bytes, limits: dict[str, Any]) -> None:
+    """What clients do then differs: Telegraf deletes what it was sending after a 408, an exporter too."""
+    service = await start(**limits)
+    head = b"POST %b HTTP/1.1\r\n%b%bContent-Length: 100\r\n\r\n[" % (path, HOST, JSON)
+    slow = asyncio.create_task(_until_closed(service, head, b" "))
+    if "max_waiting" in limits:
+        slow_clients, others = service.app.state.slow_clients, []
+        while not slow_clients.closed["max_waiting"]:  # it is closed once it is a second old
+            await asyncio.sleep(0.1)
+            others.append(await asyncio.open_connection("127.0.0.1", service.port))
+        for _, writer in others:
+            writer.close()
+    _, got = await slow
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503 "), got
+    assert b"retry-after: 1\r\n" in head
+    refused = json.loads(body)
+    assert (refused["status"], refused["retry_after_s"]) == (503, 1)
+    assert next(iter(limits)) in refused["detail"]
+    assert await service.stored() == {}
+
+
+async def test_a_head_that_does_not_come_is_refused_in_text(start: Any) -> None:
+    """JSON would have Telegraf delete what it was sending."""
+    service = await start(head_timeout_s=0.6)
+    _, got = await _until_closed(service, b"POST /write HTTP/1.1\r\n", b"")
+    head, _, body = got.partition(b"\r\n\r\n")
+    assert (head.startswith(b"HTTP/1.1 408 "), b"content-type: text/plain; charset=utf-8\r\n" in head) == (True, True)
+    assert body == b"Request Timeout: the head did not arrive within head_timeout_s; try again\n"
 
 
 async def test_slow_senders_hold_no_more_connections_than_may_wait(start: Any) -> None:

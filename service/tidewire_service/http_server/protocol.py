@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from http import HTTPStatus
 from typing import Any, Final, Literal, cast
 
 import httptools
@@ -25,6 +26,13 @@ _VERSIONS: Final = ("1.0", "1.1")
 # curl and the like send a name as it was typed.
 _NO_ASCII: Final = "an address is ASCII; write other characters as %XX (curl -G --data-urlencode 'metric=…' does)"
 _UPGRADE_HEADERS: Final = (b"upgrade", b"http2-settings")
+# what those that are too slow are told, by reason
+_TOO_SLOW: Final = {
+    "head_timeout": (408, "Request Timeout", "the head did not arrive within head_timeout_s; try again"),
+    "body_timeout": (503, "Service Unavailable", "the body did not arrive within body_timeout_s; try again"),
+    "max_waiting": (503, "Service Unavailable", "more connections than max_waiting were awaited; try again"),
+}
+_RETRY_AFTER_S: Final = 1
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -116,10 +124,14 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         """Whether the server is not reading, or is still answering the request before."""
         return bool(self.pipeline) or self.flow.read_paused or (self._phase != "body" and self._answering)
 
-    def time_out(self) -> None:
-        """Answer 408 if a request has begun, and close."""
+    def time_out(self, reason: str) -> None:
+        """Answer if a request has begun, and close.
+
+        The answer is 503 with a time to try again if there is a body, or too many wait, and else 408 in plain text:
+        after a 408 exporters delete what they were sending, and Telegraf after a 408 in JSON.
+        """
         if self._phase == "body" or self._head_bytes:
-            self._refuse(408, "Request Timeout")
+            self._refuse(*_TOO_SLOW[reason])
         else:
             self.transport.close()  # it never sent anything
 
@@ -278,12 +290,26 @@ def _end_by_closing(cycle: RequestResponseCycle) -> None:
 
 
 def _refusal(status: int, title: str, detail: str) -> bytes:
-    body = b'{"type":"urn:tidewire:problem:%b","title":"%b","status":%d%b}' % (
-        title.lower().replace(" ", "-").encode(),
-        title.encode(),
+    more = b""
+    media_type = b"application/problem+json"
+    if status == HTTPStatus.REQUEST_TIMEOUT:
+        media_type = b"text/plain; charset=utf-8"
+        body = f"{title}: {detail}\n".encode()
+    else:
+        body = b'{"type":"urn:tidewire:problem:%b","title":"%b","status":%d%b%b}' % (
+            title.lower().replace(" ", "-").encode(),
+            title.encode(),
+            status,
+            b',"detail":"%b"' % detail.encode() if detail else b"",
+            b',"retry_after_s":%d' % _RETRY_AFTER_S if status == HTTPStatus.SERVICE_UNAVAILABLE else b"",
+        )
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        more = b"retry-after: %d\r\n" % _RETRY_AFTER_S
+    return (b"HTTP/1.1 %d %b\r\ncontent-type: %b\r\ncontent-length: %d\r\n%bconnection: close\r\n\r\n%b") % (
         status,
-        b',"detail":"%b"' % detail.encode() if detail else b"",
+        title.encode(),
+        media_type,
+        len(body),
+        more,
+        body,
     )
-    return (
-        b"HTTP/1.1 %d %b\r\ncontent-type: application/problem+json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%b"
-    ) % (status, title.encode(), len(body), body)

@@ -36,8 +36,8 @@ class Connection(Protocol):
     def address(self) -> str:
         """The client's address."""
 
-    def time_out(self) -> None:
-        """Answer 408 if an answer is still possible, and close."""
+    def time_out(self, reason: str) -> None:
+        """Say that it was too slow, if an answer is still possible, and close; `reason` is one of `SlowClients`."""
 
     def abort(self) -> None:
         """End it at once."""
@@ -137,7 +137,7 @@ class SlowClients:
         del self._awaiting[connection]
         self._closing[connection] = time.monotonic()
         self._count(connection, reason)
-        connection.time_out()
+        connection.time_out(reason)
 
     def _count(self, connection: Connection, reason: str) -> None:
         self.closed[reason] += 1
