@@ -48,6 +48,8 @@ async def series(service: Any, metric: str = "**") -> dict[tuple[str, tuple[tupl
         ("/metrics/job/directory_cleaner/path@base64/L3Zhci90bXA=", {"job": "directory_cleaner", "path": "/var/tmp"}),
         ("/metrics/job/titan/name/%CE%A0%CF%81%CE%BF", {"job": "titan", "name": "Προ"}),
         ("/metrics/job/titan/name@base64/zqDPgc6_", {"job": "titan", "name": "Προ"}),
+        ("/metrics/job/some_job/", {"job": "some_job"}),
+        ("/metrics/job@base64/c29tZS9qb2I/", {"job": "some/job"}),
         ("/metrics/job/example/first_label@base64/=/second_label/foobar", {"job": "example", "second_label": "foobar"}),
     ],
 )
@@ -58,6 +60,8 @@ def test_the_groups_of_the_pushgateways_own_page(path: str, labels: dict[str, st
 @pytest.mark.parametrize("path", [
     "/metrics/job@base64/=", "/metrics/job/a/b", "/metrics/job/a/b@base64/%%%", "/metrics/job/a/b@base64/_w",
     "/metrics/job/a/job/b", "/metrics/job/a/x*/b", f"/metrics/job/{'x' * 300}", "/metrics/job/a/b/%00",
+    "/metrics/job/", "/metrics/job//", "/metrics/job/a//", "/metrics/job/a/b/c/",
+    "/metrics/job/%FF", "/metrics/job/a/b/%ED%A0%80", "/metrics/job/a/%FF/b", "/metrics/job/a/b@base64/%FF",
 ])  # fmt: skip
 def test_a_group_that_is_none_is_refused(path: str) -> None:
     with pytest.raises(InvalidInput):
@@ -159,7 +163,10 @@ async def test_a_refusal_is_a_line_of_text_and_stores_nothing(start: Any) -> Non
         answer = await service.http.put("/metrics/job/j", content=body)
         assert (answer.status_code, said in answer.text) == (400, True), answer.text
         assert answer.headers["content-type"] == "text/plain; charset=utf-8"
-    assert (await service.http.put("/metrics/job/j/half", content="a 1\n")).status_code == 400
+    for path in ("/metrics/job/j/half", "/metrics/job/%FF"):
+        refused = await service.http.put(path, content="a 1\n")
+        assert (refused.status_code, "path" in refused.text) == (400, True), path
+    assert (await service.http.put("/metrics/job/slash/", content="slash 1\n")).status_code == 200
     assert (await service.http.put("/metrics/job/", content="a 1\n")).status_code in (403, 404, 405)
     for part in range(3):
         names = "\n".join(f"m{part}_{n} 1" for n in range(10))

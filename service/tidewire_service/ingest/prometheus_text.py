@@ -14,6 +14,7 @@ from tidewire.model.exposition import read_exposition
 __all__ = ["Sample", "Samples", "group_labels", "read_samples"]
 
 _BASE64: Final = "@base64"
+_JOB_AND_SLASH: Final = 3  # parts of a path that ends with a slash after the job
 
 
 class Sample(NamedTuple):
@@ -35,12 +36,18 @@ def group_labels(path: str) -> dict[str, str]:
     """Return the labels that a path names: ``/metrics/job/<job>/<label>/<value>…``.
 
     Args:
-        path: percent-encoded. After ``@base64`` at the end of a label, the value is URL-safe base64, ``=`` if empty.
+        path: percent-encoded; a slash after the job alone means nothing. After ``@base64`` at the end of a
+            label, the value is URL-safe base64, ``=`` if empty.
 
     Raises:
-        InvalidInput: no job, half a pair, or base64 that is none.
+        InvalidInput: no job, half a pair, base64 that is none, or bytes that are not UTF-8.
     """
-    parts = [unquote(part) for part in path.split("/")[2:]]
+    try:
+        parts = [unquote(part, errors="strict") for part in path.split("/")[2:]]
+    except UnicodeDecodeError:
+        raise InvalidInput("path", path, "is not percent-encoded UTF-8") from None
+    if len(parts) == _JOB_AND_SLASH and not parts[-1]:
+        parts.pop()
     if len(parts) % 2:
         raise InvalidInput("path", path, "expected /metrics/job/<job> and pairs of label and value")
     labels: dict[str, str] = {}
