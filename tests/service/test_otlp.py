@@ -8,6 +8,7 @@ import json
 import math
 import re
 import resource
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -392,6 +393,7 @@ BAD_NUMBERS = [
     ('{"asDouble":NaN}', "asDouble nan: Couldn't parse NaN"),
     ('{"asDouble":-Infinity}', "asDouble -inf: Couldn't parse"),
     ('{"asDouble":%s}' % ("9" * 400), "data point {'asDouble': 9999"),
+    ('{"asInt":%s}' % ("9" * 9_000), "asInt inf: Couldn't parse integer"),
     ('{"asDouble":"1,5"}', "asDouble '1,5': Couldn't parse float: 1,5 (of the metric 'g')"),
     ('{"asDouble":{}}', "asDouble {}: "),
     (r'{"asDouble":"\ud800"}', r"asDouble '\ud800': Couldn't parse float: \ud800"),
@@ -608,6 +610,30 @@ def test_json_of_many_objects_is_refused_before_it_is_read(repeated: bytes) -> N
     with pytest.raises(LimitExceeded, match="max_foreign_rows"):
         parse_json(body)
     assert time.thread_time() - started < generous(0.5)
+
+
+@pytest.mark.parametrize("number", [b"0", b"1.5"])
+def test_other_threads_have_their_turn_while_json_is_read(number: bytes) -> None:
+    """The loop is one of them: it waits for the interpreter, 5 ms at a time and not until the end of a list."""
+    body = b'{"x":[' + b",".join([number] * (8_000_000 // (len(number) + 1))) + b"]}"
+    turns = 0
+    done = threading.Event()
+
+    def take_turns() -> None:
+        nonlocal turns
+        while not done.is_set():
+            turns += 1
+            time.sleep(0.0001)
+
+    thread = threading.Thread(target=take_turns)
+    thread.start()
+    try:
+        first = turns
+        parse_json(body)
+        assert turns - first >= 5
+    finally:
+        done.set()
+        thread.join()
 
 
 async def test_json_is_bounded_as_other_json_is(start: Any) -> None:
