@@ -212,6 +212,23 @@ def test_a_late_excursion_is_told_once_and_changes_no_level() -> None:
     assert (alarms.version, alarms_of(alarms)) == (before[0], [])
 
 
+@pytest.mark.parametrize("batches", [64, 65, 200])
+def test_an_excursion_in_the_first_of_many_late_batches_is_told_once(batches: int) -> None:
+    """An outbox that flushes after an outage: more late batches between two looks than a series can tell apart."""
+    store = Store()
+    alarms = Alarms(store)
+    alarms.set([CRITICAL])
+    store.append(batch([0, 9_000], [50, 50]), 0)
+    alarms.evaluate(START_MS + 9_000_000)
+    for number in range(batches):
+        store.append(batch([10 + 3 * number, 11 + 3 * number], [97 if number == 0 else 50, 50]), 0)
+    alarms.evaluate(START_MS + 9_001_000)
+    assert texts(alarms) == ["critical for 1 s: 97, above 95"]
+    store.append(batch([5_000], [50]), 0)
+    alarms.evaluate(START_MS + 9_002_000)
+    assert (texts(alarms), alarms_of(alarms)) == (["critical for 1 s: 97, above 95"], [])
+
+
 def test_time_passes_without_a_reading_for_a_limit_that_must_be_passed_for_long() -> None:
     """By the reading's own time and what has passed since it was seen, however late it came."""
     store = Store()

@@ -146,7 +146,9 @@ class Alarms:
     ) -> tuple[Floats | tuple[float, float], Floats | None]:
         """Return the readings newer than those evaluated, and all since the oldest late one if there is one."""
         series = self._store.series[watched.index]
-        late_ms = min((time_ms for version, time_ms in series.late if version > watched.version), default=math.inf)
+        late_each = [time_ms for version, time_ms in series.late if version > watched.version]
+        # with more than the series can tell apart, there may have been older ones
+        late_ms = -math.inf if len(late_each) == series.late.maxlen else min(late_each, default=math.inf)
         rows = series.readings_from(max(min(late_ms, watched.time_ms), series.unit_since_ms))
         newer = int(np.searchsorted(rows[0], watched.time_ms, "right"))
         late = rows[:, :newer] if late_ms <= watched.time_ms else None
