@@ -229,6 +229,19 @@ def test_an_excursion_in_the_first_of_many_late_batches_is_told_once(batches: in
     assert (texts(alarms), alarms_of(alarms)) == (["critical for 1 s: 97, above 95"], [])
 
 
+def test_no_late_reading_tells_again_what_was_told_long_ago() -> None:
+    store = Store()
+    alarms = Alarms(store)
+    alarms.set([CRITICAL])
+    for number in range(200):
+        store.append(batch([10 * number + s for s in range(3)], [50, 97, 50]), 0)
+        alarms.evaluate(START_MS + number * 10_000 + 2_000)
+    assert len(texts(alarms)) == 200
+    store.append(batch([5], [50]), 0)  # before all others but the first
+    alarms.evaluate(START_MS + 3_000_000)
+    assert len(texts(alarms)) == 200
+
+
 def test_time_passes_without_a_reading_for_a_limit_that_must_be_passed_for_long() -> None:
     """By the reading's own time and what has passed since it was seen, however late it came."""
     store = Store()

@@ -6,6 +6,8 @@ import math
 from collections import deque
 from typing import Final, NamedTuple
 
+import numpy as np
+
 from tidewire.livestore.column_ring import Floats
 from tidewire.model.numbers import as_given
 from tidewire.model.threshold import Alarm, Level, Threshold
@@ -14,7 +16,7 @@ from tidewire.model.units import shown_unit
 __all__ = ["RANK", "Excursion", "WatchedSeries"]
 
 RANK: Final[dict[Level | None, int]] = {None: 0, "warn": 1, "critical": 2}
-_KNOWN: Final = 64  # excursions that late readings do not tell again
+_KNOWN: Final = 1_000  # excursions that late readings do not tell again, as many as are kept as events
 
 
 class Excursion(NamedTuple):
@@ -106,11 +108,12 @@ class WatchedSeries:
         """Return the excursions of late readings and those around them, float64[2, n], that are not known yet."""
         again = WatchedSeries(self.index, self.alarm.threshold)
         goes_on_ms = math.inf if self._worst is None else self._worst.from_ms
+        known_from_ms, known_to_ms = np.array(self._known, np.float64).reshape(-1, 2).T
         found = [
             excursion
             for excursion in again.take(rows)
             if excursion.to_ms < goes_on_ms
-            and not any(from_ms <= excursion.to_ms and excursion.from_ms <= to_ms for from_ms, to_ms in self._known)
+            and not ((known_from_ms <= excursion.to_ms) & (excursion.from_ms <= known_to_ms)).any()
         ]
         self._known.extend((excursion.from_ms, excursion.to_ms) for excursion in found)
         return found
