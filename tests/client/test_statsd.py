@@ -42,6 +42,10 @@ from tidewire.publishing.publisher import Publisher
         ("a:320|h", StatsdLine("timer", "a", {}, "", ["320"], 1)),
         ("a:1:2:3|d|#env:prod,up", StatsdLine("timer", "a", {"env": "prod", "up": "true"}, "", ["1", "2", "3"], 1)),
         ("a:user 7|s", StatsdLine("set", "a", {}, "", ["user 7"], 1)),
+        ("peer:10.0.0.1:8080|s", StatsdLine("set", "peer", {}, "", ["10.0.0.1:8080"], 1)),
+        ("peer:::1|s", StatsdLine("set", "peer", {}, "", ["::1"], 1)),
+        ("a:21::22:|g", StatsdLine("gauge", "a", {}, "", ["21", "22"], 1)),
+        ("a::1|c", StatsdLine("counter", "a", {}, "", ["1"], 1)),
         ("a:1|c|#x:1,x:2,url:http://h,e:|c:ab12|T1700000000",
          StatsdLine("counter", "a", {"url": "http://h", "x": "1"}, "", ["1"], 1)),
         ("..a..b.:1|c", StatsdLine("counter", "a/b", {}, "", ["1"], 1)),
@@ -60,8 +64,8 @@ def test_labels_of_the_command_win() -> None:
     "line",
     [
         "a", "a:", "a:1", "a:1|", "a:1|x", "a:1|c:2|c", ":1|c", "...:1|c", "a:|c", "a:x|c", "a:nan|g", "a:inf|g",
-        "a:1_0|c",
-        "a:1e999|c", "a::1|c", "a:1|c|@0", "a:1|c|@2", "a:1|c|@x", "a:1|c|@-1", "a:|s", f"{'x' * 300}:1|c",
+        "a:1_0|c", "a:|g",
+        "a:1e999|c", "a::|c", "a:1::x|c", "a:1|c|@0", "a:1|c|@2", "a:1|c|@x", "a:1|c|@-1", "a:|s", f"{'x' * 300}:1|c",
         f"a:1|c|#{'t' * 300}:1", f"a:1|c|#t:{'v' * 300}", "a:1|c|#" + ",".join(f"t{n}:1" for n in range(33)),
         "a:" + "1:" * 5_000 + "1|c", "a:" + "9" * 400 + "|c", "a:٣|c",
     ],
@@ -75,6 +79,15 @@ def test_a_line_that_is_none_is_refused(line: str) -> None:
 def test_a_line_that_is_no_text_is_refused() -> None:
     with pytest.raises(InvalidInput, match="UTF-8"):
         parse_line(b"\xff:1|c", {})
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name() -> None:
+    with Publisher("redis://127.0.0.1:1") as publisher:
+        server = StatsdServer(publisher, {}, 10)
+        server.datagram_received("\ufeffa:1|c\n\ufeffa:2|c\n\ufeff\n".encode(), None)
+        server.datagram_received("\ufeff_e{1,1}:a|b".encode(), None)
+        assert (server.lines, server.refused, server.left_out) == (3, 0, 1)
+        assert readings(server._totals) == {"a": 3}
 
 
 @given(st.lists(st.sampled_from([*"ab.:|@#,1+-e \t\0é*", "|c", "|g", "|ms", "|s", "_e{", "0.5", "nan"]), max_size=30))
@@ -131,7 +144,8 @@ def test_memory_is_bounded() -> None:
     choose = random.Random(5)
     for _ in range(300):
         totals.add(parse_line(b"t:" + b":".join(b"%d" % choose.randrange(1_000) for _ in range(100)) + b"|ms", {}), 0)
-        totals.add(parse_line(b"s:" + b":".join(b"%d" % choose.randrange(10**9) for _ in range(100)) + b"|s", {}), 0)
+        for _ in range(100):
+            totals.add(parse_line(b"s:%d|s" % choose.randrange(10**9), {}), 0)
     found = readings(totals)
     assert (found["t/count"], found["s"]) == (30_000, 10_000)
     assert 450 < (found["t/p50"] or 0) < 550, "a fair choice"

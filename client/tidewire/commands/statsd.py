@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
 import signal
 import socket
@@ -79,7 +80,7 @@ class StatsdServer(asyncio.DatagramProtocol):
 
     def take(self, line: bytes) -> None:
         """Take a line, or refuse it."""
-        line = line.strip(b" \t\r")
+        line = line.removeprefix(codecs.BOM_UTF8).strip(b" \t\r")
         if not line:
             return
         self.lines += 1

@@ -1,6 +1,7 @@
 """Parses lines of StatsD, with the tags and packed values of DogStatsD; pure.
 
 ``<name>:<value>[:<value>…]|<c, g, ms, h, d or s>[|@<sample rate>][|#<tag>:<value>,…]``. Dots in a name separate levels.
+What a set counts is one text, with its colons; of other kinds, packed values that are empty are left out.
 """
 
 from __future__ import annotations
@@ -82,10 +83,9 @@ def parse_line(line: bytes, labels: Mapping[str, str]) -> StatsdLine:
             tags = field[1:]  # other fields are of DogStatsD: a time, a container
     if not _LEAST_RATE <= rate <= 1:
         raise InvalidInput("rate", f"{rate:g}", f"expected {_LEAST_RATE:g} to 1")
-    each = values.split(":")
-    if kind == "set":
-        each = [value for value in each if value]
-    else:
+    # a set counts whatever text it is given, such as an address with its port
+    each = [value for value in ([values] if kind == "set" else values.split(":")) if value]
+    if kind != "set":
         for value in each:
             _number(value)
     if not each:
