@@ -276,6 +276,24 @@ async def test_a_broker_that_refuses_ends_the_command_with_its_reason(
 
 
 @pytest.mark.mosquitto
+async def test_a_value_that_is_left_out_and_one_that_is_rounded_are_said(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    one = bridge("s/#")
+    await eventually(lambda: "connected" in one.words)
+    device = broker.device("device")
+    for _ in range(6):
+        publish(device, "s/1", '{"a":1e400,"n":9007199254740993,"t":NaN}')
+    publish(device, "s/end", "1")
+    await eventually(lambda: "s/end" in values(valkey))
+    assert values(valkey) == {"s/1/n": [2**53] * 6, "s/1/t": [None] * 6, "s/end": [1]}
+    assert one.end() == 0
+    assert one.words.count("s/1: left out s/1/a: payload '1e400': is no number that float64 can hold") == 5
+    assert "6 values left out, 6 integers rounded" in one.words
+    device.loop_stop()
+
+
+@pytest.mark.mosquitto
 async def test_what_redis_refuses_is_said(
     broker: Broker, tmp_path: Path, eventually: Eventually, start_service: Any
 ) -> None:
@@ -307,6 +325,39 @@ def test_one_bad_value_of_an_object_leaves_the_others() -> None:
     assert reader.left_out == 3, "and whatever is behind the 256th"
 
 
+@pytest.mark.parametrize(
+    ("payload", "expected", "left_out"),
+    [
+        (b'{"temp":NaN,"hum":45}', {"a/temp": None, "a/hum": 45.0}, ""),
+        (b'{"temp":-Infinity,"hum":[45,Infinity]}', {"a/temp": None, "a/hum/0": 45.0, "a/hum/1": None}, ""),
+        (b'{"a":1e400,"b":1}', {"a/b": 1.0}, "a/a: payload '1e400': is no number that float64 can hold"),
+        (b'{"a":-1e400,"n":NaN,"b":1}', {"a/b": 1.0, "a/n": None}, "a/a: payload '-1e400': "),
+        (b'{"a":"1e400","b":1}', {"a/b": 1.0}, "a/a: payload '1e400': is no number that float64 can hold"),
+        (b'{"a":%s,"b":1}' % (b"9" * 5_000), {"a/b": 1.0}, "a/a: payload '999"),
+        (b'{"a":"\\ud800","n":NaN,"b":1}', {"a/b": 1.0, "a/n": None}, "a/a: "),
+        (b'{"\\ud800":1,"n":NaN}', {"a/_": 1.0, "a/n": None}, ""),
+        (b'\xef\xbb\xbf{"b":1}', {"a/b": 1.0}, ""),
+    ],
+)  # fmt: skip
+def test_a_number_that_is_none_leaves_the_others(
+    payload: bytes, expected: dict[str, float | None], left_out: str
+) -> None:
+    reader = PayloadReader()
+    assert {one.metric: one.value for one in reader.read("a", payload, NOW_MS)} == expected
+    assert reader.left_out == bool(left_out)
+    assert reader.why_left_out.startswith(left_out)
+
+
+def test_integers_that_are_rounded_are_counted() -> None:
+    reader = PayloadReader()
+    for payload in (
+        b"9007199254740993",
+        b'{"a":9007199254740993,"b":"-9007199254740993","c":9007199254740994,"d":1.1}',
+    ):
+        reader.read("a", payload, NOW_MS)
+    assert reader.rounded == 3
+
+
 def test_a_hostile_message_costs_little_and_ends_nothing() -> None:
     reader = PayloadReader(None, JsonPath("$.ts"))
     with pytest.raises(InvalidInput):
@@ -314,7 +365,10 @@ def test_a_hostile_message_costs_little_and_ends_nothing() -> None:
     long = b'{"' + b"k" * 100_000 + b'":[' + b",".join([b"1"] * 50_000) + b'],"t":1}'
     started = time.thread_time()
     assert [one.metric for one in PayloadReader().read("a", long, NOW_MS)] == ["a/t"]
+    assert len(PayloadReader().read("a", b"[" + b",".join([b"NaN"] * 200_000) + b"]", NOW_MS)) == 256
     assert len(PayloadReader().read("a", b"[" + b",".join([b"1"] * 400_000) + b"]", NOW_MS)) == 256
+    with pytest.raises(InvalidInput, match="1e400"):
+        PayloadReader().read("a", b"[" + b",".join([b"1e400"] * 100_000) + b"]", NOW_MS)
     assert time.thread_time() - started < generous(0.3)
     with pytest.raises(InvalidInput, match="at most"):
         PayloadReader().read("a", b" " * (2 << 20), NOW_MS)
@@ -334,6 +388,8 @@ def test_a_hostile_message_costs_little_and_ends_nothing() -> None:
         (b"[1,[2]]", [("a/0", 1.0, None), ("a/1/0", 2.0, None)]),
         (b'"5"', [("a", 5.0, None)]),
         (b"9007199254740993", [("a", 9007199254740992.0, None)]),
+        (b"\xef\xbb\xbf21.5", [("a", 21.5, None)]),
+        (b"\xef\xbb\xbf ON", [("a", 1.0, "ON")]),
     ],
 )  # fmt: skip
 def test_a_payload_is_read(payload: bytes, expected: list[tuple[str, float | None, str | None]]) -> None:
@@ -342,8 +398,12 @@ def test_a_payload_is_read(payload: bytes, expected: list[tuple[str, float | Non
 
 
 @pytest.mark.parametrize(
-    "payload", [b"", b"  ", b"\xff", b"{", b"null", b"{}", b"[]", b"x" * 300, b'{"a":null}', b"[" * 9_000]
-)
+    "payload",
+    [
+        b"", b"  ", b"\xff", b"{", b"null", b"{}", b"[]", b"x" * 300, b'{"a":null}', b"[" * 9_000,
+        b"1e400", b"-1e400", b'"1e400"', b'{"a":1e400}', b"\xef\xbb\xbf", b"[NaN" + b"[" * 9_000, b'{"a":NaN,}',
+    ],
+)  # fmt: skip
 def test_what_is_no_reading_is_refused(payload: bytes) -> None:
     with pytest.raises(InvalidInput):
         PayloadReader().read("a", payload, NOW_MS)

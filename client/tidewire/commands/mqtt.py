@@ -222,6 +222,7 @@ class _Bridge:
     ) -> None:
         self.readings = self.unreadable = 0
         self._said_lost, self._said_s = 0, float("-inf")
+        self._said_left_out = 0
         self._subscriber = subscriber
         self._publisher = publisher
         self._reader = reader
@@ -258,6 +259,7 @@ class _Bridge:
             echo(f"mqtt: {lost} readings could not be stored so far: {stats.last_error}", err=True)
 
     def _publish(self, message: _Message) -> None:
+        left_out = self._reader.left_out
         try:
             for one in self._reader.read(message.topic, message.payload, message.arrived_ms):
                 text = one.text
@@ -273,6 +275,10 @@ class _Bridge:
             if self.unreadable <= _SHOWN_ERRORS:
                 more = "; others are only counted" if self.unreadable == _SHOWN_ERRORS else ""
                 echo(f"mqtt: {message.topic}: {error}{more}", err=True)
+        if self._reader.left_out > left_out and self._said_left_out < _SHOWN_ERRORS:
+            self._said_left_out += 1
+            more = "; others are only counted" if self._said_left_out == _SHOWN_ERRORS else ""
+            echo(f"mqtt: {message.topic}: left out {self._reader.why_left_out}{more}", err=True)
 
     def _safe(self, ended: threading.Event) -> bool:
         """Wait until everything published is stored, or lies on disk; False if it is not some seconds after the end."""
@@ -339,7 +345,8 @@ def command(
     where = without_password(publish_url(target))
     stats = publisher.stats
     counts = (
-        (reader.left_out, "values left out"), (subscriber.lost, "messages lost (use --qos 1)"),
+        (reader.left_out, "values left out"), (reader.rounded, "integers rounded, beyond 2^53"),
+        (subscriber.lost, "messages lost (use --qos 1)"),
         (stats.rejected, f"readings refused ({stats.last_error})"), (stats.dropped, "readings given up"),
     )  # fmt: skip
     others = "".join(f", {count} {what}" for count, what in counts if count)

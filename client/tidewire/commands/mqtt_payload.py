@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Iterator
 from typing import Any, Final, NamedTuple
@@ -10,12 +12,14 @@ import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import checked_name, checked_time_ms, checked_value
+from tidewire.model.csv_escape import NUMBER
 from tidewire.model.csv_rows import parse_number
 from tidewire.model.foreign_names import readable_name
 
 __all__ = ["DeviceReading", "JsonPath", "PayloadReader"]
 
 _LEAVES: Final = 256  # readings of one message
+_REFUSED: Final = 1_000  # values of one message; each costs 6 µs
 _LEVELS: Final = 16
 _NAME_CHARS: Final = 255
 _PAYLOAD_BYTES: Final = 1 << 20
@@ -24,6 +28,9 @@ _SHOWN: Final = 60
 _WORDS: Final = {"on": 1.0, "true": 1.0, "off": 0.0, "false": 0.0}
 _NO_NUMBER: Final = object()  # such as nan: a reading whose value is no number
 _STEP: Final = re.compile(r"\.([^.*\[\]\s]+)|\[(\d{1,6})\]|\['([^'\]]+)'\]")
+_EXACT: Final = 1 << 53
+_INTEGER: Final = re.compile(r"[+-]?\d{16,400}", re.ASCII)  # that may be beyond it
+_INTEGER_DIGITS: Final = 309  # of float64, at most
 _MIN_MS: Final = 631_152_000_000.0  # 1990: a smaller number of a time counts seconds
 
 
@@ -89,10 +96,13 @@ class PayloadReader:
 
     Attributes:
         left_out: places in messages from which values were not published while others of the same message were.
+        why_left_out: the metric and the reason of the last of them.
+        rounded: integers beyond 2^53 that float64 does not hold exactly.
     """
 
     def __init__(self, value: JsonPath | None = None, time: JsonPath | None = None) -> None:
-        self.left_out = 0
+        self.left_out = self.rounded = 0
+        self.why_left_out = ""
         self._value = value
         self._time = time
 
@@ -114,21 +124,26 @@ class PayloadReader:
             content = self._value.of(content)
         readings: list[DeviceReading] = []
         bad = InvalidInput("payload", payload[:_SHOWN], "holds no number, word or object with any of them")
-        left_out = 0
+        left_out = rounded = 0
+        why: tuple[str, object] = ("", "")
         for name, leaf in _leaves(metric, content, 0):
-            if len(readings) == _LEAVES:
-                left_out += 1
+            if len(readings) == _LEAVES or left_out == _REFUSED:
+                left_out, why = left_out + 1, (name, f"a message has at most {_LEAVES} readings")
                 break  # and whatever else there is
             try:
                 value, text = _value(leaf)
                 reading = DeviceReading(checked_name(name), value, text, time_ms)
             except InvalidInput as error:
-                bad, left_out = error, left_out + 1
+                bad, left_out, why = error, left_out + 1, (name, error)
                 continue
             readings.append(reading)
+            rounded += _is_rounded(leaf)
         if not readings:
             raise bad
         self.left_out += left_out
+        self.rounded += rounded
+        if left_out:
+            self.why_left_out = f"{why[0][:_NAME_CHARS]}: {why[1]}"
         return readings
 
 
@@ -137,7 +152,7 @@ def _content(payload: bytes) -> Any:
     if len(payload) > _PAYLOAD_BYTES:
         raise InvalidInput("payload", f"{len(payload)} bytes", f"at most {_PAYLOAD_BYTES} are read")
     try:
-        text = payload.decode().strip()
+        text = payload.decode("utf-8-sig").strip()
     except UnicodeDecodeError:
         raise InvalidInput("payload", payload[:_SHOWN], "is not UTF-8") from None
     if not text:
@@ -146,14 +161,30 @@ def _content(payload: bytes) -> Any:
         try:
             return msgspec.json.decode(text)
         except (msgspec.MsgspecError, RecursionError, UnicodeError) as error:
-            raise InvalidInput("payload", text[:_SHOWN], f"is no JSON: {error}") from None
-    if text.lower() in _WORDS or text == "null":
-        return None if text == "null" else text
+            return _lenient_content(text, error)
+    return None if text == "null" else text
+
+
+def _lenient_content(text: str, fault: Exception) -> Any:
+    """Return what JSON is that has numbers as no JSON may have them: NaN, Infinity, 1e400; that is a text then."""
+
+    def real(digits: str) -> float | str:
+        return number if math.isfinite(number := float(digits)) else digits
+
+    def integer(digits: str) -> int | str:
+        return int(digits) if len(digits) <= _INTEGER_DIGITS else digits
+
     try:
-        number = parse_number("payload", text)
-    except InvalidInput:
-        return text
-    return _NO_NUMBER if number is None else number
+        return json.loads(text, parse_float=real, parse_int=integer, parse_constant=lambda _: _NO_NUMBER)
+    except (ValueError, RecursionError):
+        raise InvalidInput("payload", text[:_SHOWN], f"is no JSON: {fault}") from None
+
+
+def _is_rounded(leaf: Any) -> bool:
+    """Tell whether a leaf is an integer that float64 does not hold exactly."""
+    if isinstance(leaf, str) and _INTEGER.fullmatch(leaf.strip()):
+        leaf = int(leaf)
+    return isinstance(leaf, int) and abs(leaf) > _EXACT and int(float(leaf)) != leaf
 
 
 def _leaves(name: str, content: Any, level: int) -> Iterator[tuple[str, Any]]:
@@ -189,8 +220,12 @@ def _value(leaf: Any) -> tuple[float | None, str | None]:
     try:
         return parse_number("payload", text), None
     except InvalidInput:
+        if NUMBER.fullmatch(text):
+            raise  # a number beyond float64 is no word
         if not text or len(text) > _TEXT_CHARS:
             raise InvalidInput("payload", text, f"is no number, and no text of 1 to {_TEXT_CHARS} characters") from None
+        if not text.isprintable() and any("\ud800" <= character <= "\udfff" for character in text):
+            raise InvalidInput("payload", text, "is half of a character") from None
         return None, text
 
 
