@@ -37,6 +37,7 @@ _SAY_S: Final = 60.0
 _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = (1, 30)
 _MOST_ARRIVED: Final = 200_000  # messages in memory; the broker holds back what is to be acknowledged, but not QoS 0
+_MOST_QOS: Final = 1  # paho answers QoS 2 on arrival, before anything is stored: a broker sends it as QoS 1 instead
 _KNOWN: Final = 10_000  # messages that were published last; a packet id comes again after 65,535
 
 
@@ -98,7 +99,7 @@ class Subscriber:
         broker: to connect to.
         topics: filters, with ``+`` and ``#``.
         client_id: names the session; another client with it would take it over.
-        qos: 0 loses what is sent while this command is away, 1 and 2 do not.
+        qos: 0 loses what is sent while this command is away, 1 does not.
         ca: authorities of a broker with a certificate of its own, a PEM file; empty for the system's.
 
     Attributes:
@@ -118,7 +119,7 @@ class Subscriber:
         self.refused = ""
         self.lost = 0
         self._broker = broker
-        self._topics = [(topic, qos) for topic in topics]
+        self._topics = [(topic, min(qos, _MOST_QOS)) for topic in topics]
         self._arrived: SimpleQueue[_Message] = SimpleQueue()
         self._connections = 0
         self._client = paho.Client(
@@ -300,7 +301,13 @@ class _Bridge:
 @click.option("--json", "value", metavar="PATH", help="Where the value is in a JSON payload, such as $.t.")
 @click.option("--time", "at", metavar="PATH", help="Where its time is: s or ms since 1970, or RFC 3339.")
 @click.option("--unit", default="", help="UCUM unit of all readings, such as Cel.")
-@click.option("--qos", type=click.IntRange(0, 2), default=1, show_default=True, help="0 loses what comes meanwhile.")
+@click.option(
+    "--qos",
+    type=click.IntRange(0, 2),
+    default=1,
+    show_default=True,
+    help="0 loses what comes meanwhile; 2 is taken as 1.",
+)
 @click.option("--client-id", default="", help="Names the session. By default it is made of URL and topics.")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="Authorities of the broker, PEM.")
 @label_option
@@ -329,6 +336,8 @@ def command(
     name = client_id or "tidewire-" + hashlib.sha256("\n".join((broker.host, *topics)).encode()).hexdigest()[:12]
     subscriber = Subscriber(broker, topics, client_id=name, qos=qos, ca=ca or "")
     publisher = Publisher(target)
+    if qos > _MOST_QOS:
+        echo("mqtt: subscribing with QoS 1: each message is stored at least once, also those sent with QoS 2", err=True)
     bridge, ended = _Bridge(subscriber, publisher, reader, unit, given), threading.Event()
 
     def end(_number: int, _frame: FrameType | None) -> None:
