@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +24,7 @@ from ports import own_port
 from servers import Valkey
 from waiting import HANG_S, Eventually, generous
 
-from tidewire.commands.mqtt import broker_of
+from tidewire.commands.mqtt import broker_of, session_name
 from tidewire.commands.mqtt_payload import DeviceReading, JsonPath, PayloadReader
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import decode_batch
@@ -116,7 +117,8 @@ def bridge(broker: Broker, valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
     running: list[Bridge] = []
 
     def start(*arguments: str, **more: Any) -> Bridge:
-        one = Bridge(f"mqtt://127.0.0.1:{broker.port}", *arguments, target=valkey.url, folder=tmp_path, **more)
+        more.setdefault("target", valkey.url)
+        one = Bridge(f"mqtt://127.0.0.1:{broker.port}", *arguments, folder=tmp_path, **more)
         running.append(one)
         return one
 
@@ -258,6 +260,60 @@ async def test_what_is_published_with_qos_2_is_stored_though_the_command_is_kill
     assert one.end() == 0
     assert "QoS 1" in one.words
     device.loop_stop()
+
+
+@pytest.mark.mosquitto
+async def test_two_commands_on_the_same_topics_have_sessions_of_their_own(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    both = [bridge("plant/#", "--json", f"$.{leaf}", "--label", f"leaf={leaf}") for leaf in "tu"]
+    await eventually(lambda: broker.log.read_text().count("Sending SUBACK to tidewire-") >= 2)
+    device = broker.device("device")
+    for number in range(20):
+        publish(device, "plant/a", json.dumps({"t": number, "u": number + 100}))
+    await eventually(lambda: sorted(values(valkey).get("plant/a", ())) == [*range(20), *range(100, 120)])
+    assert "connection lost" not in both[0].words
+    assert [one.end() for one in both] == [0, 0]
+    device.loop_stop()
+
+
+def test_a_session_has_the_name_of_its_command() -> None:
+    broker = broker_of("mqtt://me:secret@h")
+    own = session_name(broker, ("a", "b"), ["$.t", "Cel"], "m1")
+    assert len(own) <= 23, "what every broker takes"
+    assert own == session_name(broker, ("a", "b"), ["$.t", "Cel"], "m1")
+    assert own == session_name(broker_of("mqtt://me:changed@h"), ("a", "b"), ["$.t", "Cel"], "m1")
+    others = [
+        session_name(broker_of(url), ("a", "b"), ["$.t", "Cel"], "m1")
+        for url in ("mqtt://me:secret@g", "mqtt://me:secret@h:1884", "mqtt://you:secret@h", "ws://me:secret@h")
+    ]
+    others += [
+        session_name(broker, ("a",), ["$.t", "Cel"], "m1"), session_name(broker, ("a\nb",), ["$.t", "Cel"], "m1"),
+        session_name(broker, ("a", "b"), ["$.t", ""], "m1"), session_name(broker, ("a", "b"), ["$.t", "Cel"], "m2"),
+    ]  # fmt: skip
+    assert len({own, *others}) == 1 + len(others)
+
+
+@pytest.mark.mosquitto
+async def test_what_a_command_is_given_names_its_session(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    given: list[list[str]] = [
+        [], [], ["--json", "$.t"], ["--time", "$.at"], ["--unit", "Cel"], ["--label", "a=b"], ["--qos", "0"], [],
+    ]  # fmt: skip
+    names: list[str] = []
+
+    def connected() -> list[str]:
+        return re.findall(r" as (tidewire-\w+) ", broker.log.read_text())
+
+    for number, each in enumerate(given):
+        other = {"target": "redis://127.0.0.1:1"} if number == len(given) - 1 else {}
+        one = bridge("plant/#", *each, **other)
+        await eventually(lambda number=number: len(connected()) > number)
+        names.append(connected()[-1])
+        one.end()
+    assert names[0] == names[1], "the same command has its session again"
+    assert len(set(names)) == len(given) - 1, names
 
 
 @pytest.mark.mosquitto

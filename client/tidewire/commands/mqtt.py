@@ -7,9 +7,13 @@ the broker, which keeps the session while this command is away.
 from __future__ import annotations
 
 import hashlib
+import json
+import platform
 import signal
 import threading
 import time
+from collections.abc import Sequence
+from pathlib import Path
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Final, NamedTuple
@@ -25,7 +29,7 @@ from tidewire.model.batch import checked_labels, checked_unit
 from tidewire.publishing.publisher import Publisher, publish_url
 from tidewire.settings import url_fault, without_password
 
-__all__ = ["Broker", "Subscriber", "broker_of", "command"]
+__all__ = ["Broker", "Subscriber", "broker_of", "command", "session_name"]
 
 _PORTS: Final = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 _TOGETHER: Final = 2_000  # messages that are published and acknowledged together
@@ -38,6 +42,7 @@ _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = (1, 30)
 _MOST_ARRIVED: Final = 200_000  # messages in memory; the broker holds back what is to be acknowledged, but not QoS 0
 _MOST_QOS: Final = 1  # paho answers QoS 2 on arrival, before anything is stored: a broker sends it as QoS 1 instead
+_MACHINE_ID: Final = Path("/etc/machine-id")
 _KNOWN: Final = 10_000  # messages that were published last; a packet id comes again after 65,535
 
 
@@ -79,6 +84,28 @@ def broker_of(url: str) -> Broker:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
     )
+
+
+def session_name(broker: Broker, topics: tuple[str, ...], given: Sequence[object], machine: str) -> str:
+    """Return the name of the session of a command: that of two differs, that of one is the same after a restart.
+
+    Args:
+        broker: whose password may change.
+        topics: filters.
+        given: whatever else makes the command another one.
+        machine: name of the one it runs on.
+    """
+    whole = json.dumps((broker._replace(password=""), topics, given, machine))
+    return "tidewire-" + hashlib.sha256(whole.encode()).hexdigest()[:12]  # 23 characters are what every broker takes
+
+
+def _machine() -> str:
+    """Return the name of this machine, with the number that its system was installed with, if there is one."""
+    try:
+        number = _MACHINE_ID.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        number = ""
+    return f"{platform.node()} {number}"
 
 
 class _Message(NamedTuple):
@@ -308,7 +335,7 @@ class _Bridge:
     show_default=True,
     help="0 loses what comes meanwhile; 2 is taken as 1.",
 )
-@click.option("--client-id", default="", help="Names the session. By default it is made of URL and topics.")
+@click.option("--client-id", default="", help="Names the session.  [made of command and machine]")
 @click.option("--ca", type=click.Path(exists=True, dir_okay=False), help="Authorities of the broker, PEM.")
 @label_option
 @target_option
@@ -333,7 +360,9 @@ def command(
     broker = broker_of(url)
     reader = PayloadReader(JsonPath(value) if value else None, JsonPath(at) if at else None)
     given, unit = checked_labels(parse_labels(labels)), checked_unit(unit)
-    name = client_id or "tidewire-" + hashlib.sha256("\n".join((broker.host, *topics)).encode()).hexdigest()[:12]
+    where = without_password(publish_url(target))
+    made_of = value, at, unit, min(qos, _MOST_QOS), sorted(given.items()), where
+    name = client_id or session_name(broker, topics, made_of, _machine())
     subscriber = Subscriber(broker, topics, client_id=name, qos=qos, ca=ca or "")
     publisher = Publisher(target)
     if qos > _MOST_QOS:
@@ -351,7 +380,6 @@ def command(
     finally:
         subscriber.stop()
         publisher.close()
-    where = without_password(publish_url(target))
     stats = publisher.stats
     counts = (
         (reader.left_out, "values left out"), (reader.rounded, "integers rounded, beyond 2^53"),
