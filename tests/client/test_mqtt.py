@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from certificates import Certificates, make_certificates
+from dripping import dripping
 from hypothesis import given
 from hypothesis import strategies as st
 from paho.mqtt import client as paho
@@ -35,14 +38,15 @@ NOW_MS = 1_796_000_000_000.0
 class Broker:
     """Debian's mosquitto, with its sessions on disk."""
 
-    def __init__(self, directory: Path, *, users: str = "") -> None:
+    def __init__(self, directory: Path, *, users: str = "", tls: Certificates | None = None) -> None:
         self.port = own_port()
+        self._tls = tls
         self._config = directory / "mosquitto.conf"
         lines = [
             f"listener {self.port} 127.0.0.1", "persistence true", f"persistence_location {directory}/",
             "autosave_interval 1", "autosave_on_changes true", "max_queued_messages 0", "max_inflight_messages 200",
             f"password_file {users}\nallow_anonymous false" if users else "allow_anonymous true",
-            "log_type all",
+            "log_type all", *([f"certfile {tls.certificate}", f"keyfile {tls.key}"] if tls else []),
             *(["user root"] if os.getuid() == 0 else []),
         ]  # fmt: skip
         self._config.write_text("\n".join(lines) + "\n")
@@ -72,6 +76,8 @@ class Broker:
 
     def device(self, name: str) -> paho.Client:
         client = paho.Client(CallbackAPIVersion.VERSION2, client_id=name)
+        if self._tls is not None:
+            client.tls_set(self._tls.authority)
         client.connect("127.0.0.1", self.port)
         client.loop_start()
         return client
@@ -117,8 +123,8 @@ def bridge(broker: Broker, valkey: Valkey, tmp_path: Path) -> Iterator[Any]:
     running: list[Bridge] = []
 
     def start(*arguments: str, **more: Any) -> Bridge:
-        more.setdefault("target", valkey.url)
-        one = Bridge(f"mqtt://127.0.0.1:{broker.port}", *arguments, folder=tmp_path, **more)
+        more = {"target": valkey.url, "folder": tmp_path, **more}
+        one = Bridge(f"mqtt://127.0.0.1:{broker.port}", *arguments, **more)
         running.append(one)
         return one
 
@@ -376,6 +382,103 @@ async def test_a_value_that_is_left_out_and_one_that_is_rounded_are_said(
 
 
 @pytest.mark.mosquitto
+async def test_why_it_cannot_connect_is_said_once_and_it_goes_on_trying(
+    broker: Broker, bridge: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    broker.end()
+    one = bridge("plant/#")
+    await eventually(lambda: f"nothing listens on 127.0.0.1:{broker.port}" in one.words)
+    broker.start()
+    await eventually(lambda: "connected" in one.words)
+    device = broker.device("device")
+    publish(device, "plant/a", "1")
+    await eventually(lambda: values(valkey) == {"plant/a": [1]})
+    assert one.end() == 0
+    assert one.words.count("nothing listens") == 1, "1, 2, 4 … s apart, at most once a minute"
+    device.loop_stop()
+
+
+@pytest.mark.mosquitto
+async def test_a_broker_that_comes_and_goes_is_told_of_to_the_end(
+    broker: Broker, bridge: Any, eventually: Eventually
+) -> None:
+    one = bridge("plant/#")
+    for number in range(1, 4):
+        await eventually(lambda number=number: broker.log.read_text().count(" as tidewire-") >= number)
+        await eventually(lambda: one.words.splitlines()[-1].startswith("mqtt: connected"))
+        broker.end()
+        if number < 3:
+            broker.start()
+    await eventually(lambda: not one.words.splitlines()[-1].startswith("mqtt: connected"))
+    one.end()
+
+
+@pytest.mark.mosquitto
+async def test_a_certificate_that_is_not_trusted_is_said(
+    tmp_path: Path, valkey: Valkey, eventually: Eventually
+) -> None:
+    (tmp_path / "tls").mkdir()
+    certificates = make_certificates(tmp_path)
+    broker = Broker(tmp_path / "tls", tls=certificates)
+    broker.start()
+    running: list[Bridge] = []
+
+    def start(url: str, *arguments: str) -> Bridge:
+        (folder := tmp_path / str(len(running))).mkdir()
+        running.append(Bridge(url, "a", *arguments, target=valkey.url, folder=folder))
+        return running[-1]
+
+    try:
+        alone = start(f"mqtts://127.0.0.1:{broker.port}")
+        plain = start(f"mqtt://127.0.0.1:{broker.port}")
+        named = start(f"mqtts://127.0.0.1:{broker.port}", "--ca", certificates.authority)
+        await eventually(lambda: "connected" in named.words)
+        await eventually(lambda: "certificate of 127.0.0.1 is not trusted" in alone.words)
+        assert "--ca" in alone.words
+        await eventually(lambda: "did not answer as a broker does" in plain.words)
+    finally:
+        for one in running:
+            one.process.kill()
+            one.process.wait()
+        broker.close()
+
+
+async def test_a_name_that_is_none_and_a_server_that_says_nothing_are_told_of(
+    tmp_path: Path, eventually: Eventually
+) -> None:
+    silent = socket.create_server(("127.0.0.1", 0))
+    at = f"127.0.0.1:{silent.getsockname()[1]}"
+    running: list[Bridge] = []
+    with dripping(b"SSH-2.0-OpenSSH_9.2\r\n") as other:
+        expected = {
+            "mqtt://no-such-host.invalid": "the name no-such-host.invalid cannot be resolved",
+            f"ws://{at}": f"{at} does not answer",
+            f"mqtts://{at}": f"{at} does not answer",
+            f"mqtts://127.0.0.1:{other}": "TLS",
+        }
+        try:
+            for number, url in enumerate(expected):
+                (folder := tmp_path / str(number)).mkdir()
+                running.append(Bridge(url, "a", target="redis://127.0.0.1:1", folder=folder))
+            for one, said in zip(running, expected.values(), strict=True):
+                await eventually(lambda one=one, said=said: said in one.words)
+        finally:
+            for one in running:
+                one.process.kill()
+                one.process.wait()
+            silent.close()
+    assert [one.words.count("mqtt: cannot connect: ") for one in running] == [1, 1, 1, 1]
+
+
+def test_a_file_of_authorities_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("none")
+    one = Bridge("mqtts://127.0.0.1:1", "a", "--ca", str(tmp_path / "ca.pem"), target="redis://h", folder=tmp_path)
+    assert one.process.wait(HANG_S) == 2
+    assert "--ca" in one.words
+    assert "Traceback" not in one.words
+
+
+@pytest.mark.mosquitto
 async def test_what_redis_refuses_is_said(
     broker: Broker, tmp_path: Path, eventually: Eventually, start_service: Any
 ) -> None:
@@ -529,6 +632,16 @@ def test_an_address_is_checked() -> None:
     assert broker_of("mqtt://h")[:5] == ("h", 1883, False, "tcp", "/mqtt")
     assert broker_of("mqtts://u:p%40@h:1")[:7] == ("h", 1, True, "tcp", "/mqtt", "u", "p@")
     assert broker_of("wss://h/x")[:5] == ("h", 443, True, "websockets", "/x")
-    for url in ("h", "http://h", "mqtt://", "mqtt://h:x", "mqtt://h/topic", "mqtt://h:99999"):
+    for url in (
+        "h",
+        "http://h",
+        "mqtt://",
+        "mqtt://h:x",
+        "mqtt://h/topic",
+        "mqtt://h:99999",
+        "mqtt://a..b",
+        f"mqtt://{'a' * 64}",
+        "mqtt://a b",
+    ):
         with pytest.raises(InvalidInput):
             broker_of(url)

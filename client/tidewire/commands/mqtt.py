@@ -10,6 +10,9 @@ import hashlib
 import json
 import platform
 import signal
+import socket
+import ssl
+import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -72,6 +75,13 @@ def broker_of(url: str) -> Broker:
         raise InvalidInput("url", shown_url, url_fault(error)) from None
     if parts.scheme not in _PORTS or not parts.hostname:
         raise InvalidInput("url", shown_url, f"expected {', '.join(f'{each}://' for each in _PORTS)} and a host")
+    try:
+        parts.hostname.encode("idna")  # the client's thread would end with it
+        named = url.isprintable() and " " not in parts.hostname
+    except UnicodeError:
+        named = False
+    if not named:
+        raise InvalidInput("url", shown_url, "its host is no name and no address")
     web = parts.scheme.startswith("ws")
     if parts.query or parts.fragment or (parts.path.strip("/") and not web):
         raise InvalidInput("url", shown_url, "name topics as arguments of their own")
@@ -108,6 +118,25 @@ def _machine() -> str:
     return f"{platform.node()} {number}"
 
 
+def _why_not(fault: BaseException | None, host: str, at: str) -> str:
+    """Return why a connection could not be made."""
+    match fault:
+        case socket.gaierror():
+            return f"the name {host} cannot be resolved ({fault.strerror})"
+        case ConnectionRefusedError():
+            return f"nothing listens on {at}"
+        case ssl.SSLCertVerificationError():
+            return f"the certificate of {host} is not trusted ({fault.verify_message}); --ca names its authorities"
+        case ssl.SSLError():
+            return f"TLS with {at} failed ({fault.reason or fault}); is this its port for TLS?"
+        case TimeoutError():
+            return f"{at} does not answer"
+        case OSError():
+            return f"{at}: {fault.strerror or fault}"
+        case _:
+            return f"{at} cannot be reached"
+
+
 class _Message(NamedTuple):
     connection: int
     mid: int
@@ -129,12 +158,15 @@ class Subscriber:
         qos: 0 loses what is sent while this command is away, 1 does not.
         ca: authorities of a broker with a certificate of its own, a PEM file; empty for the system's.
 
+    Why it has no connection is said at once, and the same at most once a minute.
+
     Attributes:
         refused: why the broker will not have us; empty while it may.
         lost: messages of QoS 0 that did not fit into memory.
 
     Raises:
         MissingExtra: paho-mqtt is not installed.
+        OSError: the authorities cannot be read.
     """
 
     def __init__(self, broker: Broker, topics: tuple[str, ...], *, client_id: str, qos: int = 1, ca: str = "") -> None:
@@ -149,6 +181,10 @@ class Subscriber:
         self._topics = [(topic, min(qos, _MOST_QOS)) for topic in topics]
         self._arrived: SimpleQueue[_Message] = SimpleQueue()
         self._connections = 0
+        self._at = f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
+        self._answered = False  # by the broker, over the connection that there is
+        self._said_s: dict[str, float] = {}
+        self._says_connected = False
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client_id,
@@ -164,6 +200,7 @@ class Subscriber:
             self._client.ws_set_options(path=broker.path)
         self._client.reconnect_delay_set(*_RECONNECT_S)
         self._client.on_connect = self._on_connect
+        self._client.on_connect_fail = self._on_connect_fail
         self._client.on_disconnect = self._on_disconnect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message
@@ -199,21 +236,44 @@ class Subscriber:
 
     # -- called by the client's thread
 
+    def _say_fault(self, text: str) -> None:
+        """Say why there is no connection, the same at most once a minute: it is tried again and again."""
+        now_s = time.monotonic()
+        if now_s - self._said_s.get(text, float("-inf")) >= _SAY_S:
+            self._said_s[text] = now_s
+            self._says_connected = False
+            echo(f"mqtt: {text}", err=True)
+
     def _on_connect(self, client: Any, _data: Any, flags: Any, reason: Any, _properties: Any) -> None:
+        self._answered = True
         if reason.is_failure:
             # no user, no right to: waiting does not help; a server that is busy is tried again
             if reason.getName() in ("Bad user name or password", "Not authorized", "Client identifier not valid"):
                 self.refused = str(reason)
-            echo(f"mqtt: the broker refused the connection: {reason}", err=True)
+            self._say_fault(f"the broker refused the connection: {reason}")
             return
         self._connections += 1
         if self._connections == 1 or not flags.session_present:  # else it would send what is retained once more
             client.subscribe(self._topics)
-        echo(f"mqtt: connected to {self._broker.host}:{self._broker.port}", err=True)
+        if not self._says_connected:
+            self._says_connected = True
+            echo(f"mqtt: connected to {self._at}", err=True)
+
+    def _on_connect_fail(self, _client: Any, _data: Any) -> None:
+        fault = sys.exception()  # the client calls this while it handles it
+        self._say_fault(f"cannot connect: {_why_not(fault, self._broker.host, self._at)}; trying again")
 
     def _on_disconnect(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
-        if reason.is_failure:
-            echo(f"mqtt: connection lost ({reason}); connecting again", err=True)
+        answered, self._answered = self._answered, False
+        if not reason.is_failure:
+            return
+        if not answered:
+            self._say_fault(
+                f"{self._at} did not answer as a broker does ({reason}): is this its port, with or without TLS? "
+                "Trying again"
+            )
+            return
+        self._say_fault(f"connection lost ({reason}); connecting again")
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [topic for (topic, _), reason in zip(self._topics, reasons, strict=False) if reason.is_failure]
@@ -363,7 +423,10 @@ def command(
     where = without_password(publish_url(target))
     made_of = value, at, unit, min(qos, _MOST_QOS), sorted(given.items()), where
     name = client_id or session_name(broker, topics, made_of, _machine())
-    subscriber = Subscriber(broker, topics, client_id=name, qos=qos, ca=ca or "")
+    try:
+        subscriber = Subscriber(broker, topics, client_id=name, qos=qos, ca=ca or "")
+    except OSError as error:
+        raise click.BadParameter(f"{ca}: {error.strerror or error}", param_hint="--ca") from None
     publisher = Publisher(target)
     if qos > _MOST_QOS:
         echo("mqtt: subscribing with QoS 1: each message is stored at least once, also those sent with QoS 2", err=True)
