@@ -283,6 +283,23 @@ async def test_two_commands_on_the_same_topics_have_sessions_of_their_own(
     device.loop_stop()
 
 
+@pytest.mark.mosquitto
+async def test_two_commands_with_one_session_are_told_why_they_lose_it(
+    broker: Broker, bridge: Any, eventually: Eventually, tmp_path: Path
+) -> None:
+    for folder in (folders := [tmp_path / "a", tmp_path / "b"]):
+        folder.mkdir()
+    both = [bridge("plant/#", "--client-id", "one", folder=folder) for folder in folders]
+    for one in both:
+        await eventually(lambda one=one: "another client that is named 'one'" in one.words)
+    before = broker.log.read_text().count(" as one ")
+    await eventually(lambda: broker.log.read_text().count(" as one ") > before + 4)
+    for one in both:
+        assert one.end() == 0
+        assert one.words.count("another client") == one.words.count("mqtt: connection lost (") == 1, "in a minute"
+        assert one.words.count("mqtt: connected") <= 3, "once, and after each line about its loss"
+
+
 def test_a_session_has_the_name_of_its_command() -> None:
     broker = broker_of("mqtt://me:secret@h")
     own = session_name(broker, ("a", "b"), ["$.t", "Cel"], "m1")

@@ -45,6 +45,8 @@ _KEEPALIVE_S: Final = 30
 _RECONNECT_S: Final = (1, 30)
 _MOST_ARRIVED: Final = 200_000  # messages in memory; the broker holds back what is to be acknowledged, but not QoS 0
 _MOST_QOS: Final = 1  # paho answers QoS 2 on arrival, before anything is stored: a broker sends it as QoS 1 instead
+_SHORT_S: Final = 10.0
+_SHORT_ONES: Final = 3
 _MACHINE_ID: Final = Path("/etc/machine-id")
 _KNOWN: Final = 10_000  # messages that were published last; a packet id comes again after 65,535
 
@@ -181,8 +183,11 @@ class Subscriber:
         self._topics = [(topic, min(qos, _MOST_QOS)) for topic in topics]
         self._arrived: SimpleQueue[_Message] = SimpleQueue()
         self._connections = 0
+        self._name = client_id
         self._at = f"[{broker.host}]:{broker.port}" if ":" in broker.host else f"{broker.host}:{broker.port}"
         self._answered = False  # by the broker, over the connection that there is
+        self._connected_s = float("-inf")
+        self._short = 0  # connections in a row that were lost soon after they were made
         self._said_s: dict[str, float] = {}
         self._says_connected = False
         self._client = paho.Client(
@@ -253,6 +258,7 @@ class Subscriber:
             self._say_fault(f"the broker refused the connection: {reason}")
             return
         self._connections += 1
+        self._connected_s = time.monotonic()
         if self._connections == 1 or not flags.session_present:  # else it would send what is retained once more
             client.subscribe(self._topics)
         if not self._says_connected:
@@ -274,6 +280,12 @@ class Subscriber:
             )
             return
         self._say_fault(f"connection lost ({reason}); connecting again")
+        self._short = self._short + 1 if time.monotonic() - self._connected_s < _SHORT_S else 0
+        if self._short >= _SHORT_ONES:  # before version 5 a broker does not say why it ends a connection
+            self._say_fault(
+                f"connection lost within seconds again and again: another client that is named {self._name!r}, too, "
+                "would take over the session each time; if there is one, give it another --client-id"
+            )
 
     def _on_subscribe(self, _client: Any, _data: Any, _mid: int, reasons: Any, _properties: Any) -> None:
         refused = [topic for (topic, _), reason in zip(self._topics, reasons, strict=False) if reason.is_failure]
