@@ -466,12 +466,14 @@ async def test_a_name_that_is_none_and_a_server_that_says_nothing_are_told_of(
     silent = socket.create_server(("127.0.0.1", 0))
     at = f"127.0.0.1:{silent.getsockname()[1]}"
     running: list[Bridge] = []
-    with dripping(b"SSH-2.0-OpenSSH_9.2\r\n") as other:
+    head = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nSec-WebSocket-Accept:x\r\n"
+    with dripping(b"SSH-2.0-OpenSSH_9.2\r\n") as other, dripping(head) as tight:
         expected = {
             "mqtt://no-such-host.invalid": "the name no-such-host.invalid cannot be resolved",
             f"ws://{at}": f"{at} does not answer",
             f"mqtts://{at}": f"{at} does not answer",
             f"mqtts://127.0.0.1:{other}": "TLS",
+            f"ws://127.0.0.1:{tight}": "gave an answer that cannot be read",
         }
         try:
             for number, url in enumerate(expected):
@@ -484,7 +486,7 @@ async def test_a_name_that_is_none_and_a_server_that_says_nothing_are_told_of(
                 one.process.kill()
                 one.process.wait()
             silent.close()
-    assert [one.words.count("mqtt: cannot connect: ") for one in running] == [1, 1, 1, 1]
+    assert [one.words.count("mqtt: cannot connect: ") for one in running] == [1, 1, 1, 1, 1]
 
 
 def test_a_file_of_authorities_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -203,6 +203,17 @@ class Subscriber:
             self._client.tls_set(ca_certs=ca or None)
         if broker.transport == "websockets":
             self._client.ws_set_options(path=broker.path)
+        plain_reconnect = self._client.reconnect
+
+        def reconnect() -> Any:
+            try:
+                return plain_reconnect()
+            except OSError:  # also that of a certificate, which is a ValueError, too
+                raise
+            except (ValueError, IndexError) as error:  # of headers of WebSocket: it would end the client's thread
+                raise ConnectionError("gave an answer that cannot be read") from error
+
+        self._client.reconnect = reconnect  # type: ignore[method-assign]
         self._client.reconnect_delay_set(*_RECONNECT_S)
         self._client.on_connect = self._on_connect
         self._client.on_connect_fail = self._on_connect_fail
