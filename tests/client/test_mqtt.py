@@ -422,7 +422,7 @@ async def test_a_broker_that_comes_and_goes_is_told_of_to_the_end(
     one = bridge("plant/#")
     for number in range(1, 4):
         await eventually(lambda number=number: broker.log.read_text().count(" as tidewire-") >= number)
-        await eventually(lambda: one.words.splitlines()[-1].startswith("mqtt: connected"))
+        await eventually(lambda: one.words.rpartition("mqtt: ")[2].startswith("connected"))
         broker.end()
         if number < 3:
             broker.start()
