@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from axe import needs_axe, violations
+from waiting import eventually
 
 pytestmark = pytest.mark.browser
 NODES = 200
@@ -227,6 +228,11 @@ async def test_each_view_can_be_read_by_everybody(tab: Any, service: Any, view: 
     await tab.until(READY, view)
     assert await violations(tab.page) == []
     await tab.until("() => document.documentElement.dataset.theme === 'light'")
-    spoken = await tab.page.locator('[data-tw="plot"]').get_attribute("aria-label")
-    assert f"of {NODES}" in spoken or f"{NODES} series" in spoken
+    plot = tab.page.locator('[data-tw="plot"]')
+
+    async def told() -> bool:  # of all: what is spoken changes every few seconds, and not while they arrive
+        spoken = await plot.get_attribute("aria-label") or ""
+        return f"of {NODES}" in spoken or f"{NODES} series" in spoken
+
+    await eventually(told)
     assert tab.errors == []
