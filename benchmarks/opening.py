@@ -127,13 +127,13 @@ def middle(starts: list[Returned]) -> Returned:
 
 
 def returning(section: Section, starts: int, before: str) -> None:
-    """Measure starts of a dashboard among living series, and one of another checkout."""
-    found = {count: returned(count, RETURNING_RATE, starts) for count in RETURNING}
-    rows = [("this one", count, *middle(each)) for count, each in found.items()]
+    """Measure starts of a dashboard among living series, in turns with one of another checkout."""
+    other = str(Path(before) / ".venv/bin/tidewire") if before else ""
+    each = {count: returned(count, RETURNING_RATE, starts, other=other) for count in RETURNING}
+    found, others = ({count: both[which] for count, both in each.items()} for which in (0, 1))
+    rows = [("this one", count, *middle(own)) for count, own in found.items()]
     if before:
-        program = str(Path(before) / ".venv/bin/tidewire")
-        others = {count: returned(count, RETURNING_RATE, 1, program=program) for count in RETURNING}
-        rows += [("before", count, *middle(each)) for count, each in others.items()]
+        rows += [("before", count, *middle(own)) for count, own in others.items()]
         section.raw("before", others)
     section.raw("found", found)
     section.text("From the start of the process on, 1,000 readings/s in all, 15 minutes of them in the log:")

@@ -119,10 +119,14 @@ async def _watch(url: str, count: int, interval_s: float) -> tuple[float, float]
     return values_s, deck_s
 
 
-def returned(count: int, rate: float, starts: int, *, program: str = "") -> list[Returned]:
-    """Start a dashboard some times while `count` series live; `program` is the `tidewire` of another checkout."""
+def returned(count: int, rate: float, starts: int, *, other: str = "") -> tuple[list[Returned], list[Returned]]:
+    """Start a dashboard some times while `count` series live; `other` is the `tidewire` of another checkout.
+
+    The two start in turns, since a machine may be twice as fast as it was a minute before; none of the other if that is
+    empty.
+    """
     own = str(Path(sys.executable).parent / "tidewire")
-    found = []
+    found: dict[str, list[Returned]] = {program: [] for program in (own, other) if program}
     with contextlib.ExitStack() as stack:
         redis = stack.enter_context(Redis())
         port = free_port()
@@ -130,9 +134,9 @@ def returned(count: int, rate: float, starts: int, *, program: str = "") -> list
         service.listening(port)
         stack.enter_context(_Living(redis.url, count, rate))
         time.sleep(12)  # the service knows rates from then on
-        for _ in range(starts):
+        for program in list(found) * starts:
             listens = free_port()
-            command = [program or own, "dashboard", "--port", str(listens), "--url", f"http://127.0.0.1:{port}"]
+            command = [program, "dashboard", "--port", str(listens), "--url", f"http://127.0.0.1:{port}"]
             started_s = time.monotonic()
             with Child(command, SERVER, name="dashboard") as dashboard:
                 dashboard.listening(listens, 60)
@@ -140,7 +144,7 @@ def returned(count: int, rate: float, starts: int, *, program: str = "") -> list
                 watched = asyncio.wait_for(_watch(f"http://127.0.0.1:{listens}", count, count / rate), LIMIT_S)
                 values_s, deck_s = asyncio.run(watched)
                 used = psutil.Process(dashboard.pid).cpu_times()
-            found.append(Returned(
+            found[program].append(Returned(
                 listening_s - started_s, values_s - started_s, deck_s - started_s, used.user + used.system
             ))  # fmt: skip
-    return found
+    return found[own], found.get(other, [])

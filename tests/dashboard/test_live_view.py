@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import warnings
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -24,6 +26,7 @@ from tidewire.livestore.view_frame import (
     unpack_frame,
 )
 from tidewire.livestore.window import BEYOND, Older, pack_range
+from tidewire.model.answers import SeriesInfo
 from tidewire.model.batch import Batch
 
 T0 = 1_790_000_000_000
@@ -407,3 +410,43 @@ def test_a_snapshot_and_a_range_say_when_the_newest_reading_before_them_was() ->
     assert later[1] in (T0 // 1_000 + 27, T0 // 1_000 + 28)
     data = pack_range(store, (0,), T0 // 1_000 - 100, 50, 1_000, request_id=1, seq=99, now_ms=T0 + 90_000.0)
     assert unpack_frame(data).records["before_s"].tolist() == [T0 // 1_000 - 201]
+
+
+class _Watched(list[SeriesInfo]):
+    """Rows of a catalogue, of which each part that is taken in is followed by a look."""
+
+    look: Callable[[], None]
+
+    def __getitem__(self, key: Any) -> Any:
+        self.look()
+        return super().__getitem__(key)
+
+
+def test_a_view_of_all_series_waits_for_the_rest_of_a_catalogue() -> None:
+    rows = _Watched(
+        SeriesInfo(
+            metric=f"m/{n}", labels={}, unit="", id=f"{T0}-{n}", time=T0, value=1.0, text=None, count=1, rate=None
+        )
+        for n in range(1_700)
+    )
+    store = Store()
+    seen: list[int] = []
+    views = [LiveView(store, None, 60_000, 40)]
+    ticks = itertools.count(1)
+
+    def look() -> None:
+        views.append(LiveView(store, None, 60_000, 40))  # of a page that opens meanwhile
+        for view in (views[0], views[-1]):
+            view.tick(next(ticks), T0 + 1_000)
+            seen.append(len(unpack_frame(view.frame(1, None)).records))
+
+    rows.look = look
+    store.restart(rows, T0 << 32, T0)
+    assert len(seen) == 8
+    assert set(seen) == {0}
+    look()
+    assert seen[-2:] == [1_700, 1_700]
+    store.restart(rows, T0 << 32, T0)
+    assert seen[-8::2] == [1_700] * 4, "who has them keeps them"
+    look()
+    assert seen[-2:] == [1_700, 1_700]

@@ -80,7 +80,7 @@ class LiveView:
         last = math.floor(now_ms / self.step_ms)
         with self.store.lock:
             shift = last - self._window.last
-            births = self._all and min(len(self.store.series), self._limit) != len(self._window.series)
+            births = self._all and self._most != len(self._window.series)
             if births or not self._fresh or not 0 <= shift < self.count:
                 self._build(last, now_ms)
                 changed = self._window.first
@@ -115,8 +115,14 @@ class LiveView:
             packed = self._packed[view, first] = pack_frame(frame)
         return packed
 
+    @property
+    def _most(self) -> int:
+        """How many series a view of all shows; those of a catalogue at once, since a window of very many takes long."""
+        known = len(self._window.series) if self.store.restarting else len(self.store.series)
+        return min(known, self._limit)
+
     def _build(self, last: int, now_ms: float) -> None:
-        indices = tuple(range(min(len(self.store.series), self._limit))) if self._all else self._wanted[: self._limit]
+        indices = tuple(range(self._most)) if self._all else self._wanted[: self._limit]
         window = self._window = Window(self.store, indices, self.step_ms, self.count, self._lines)
         window.older = self._older
         window.first = last - self.count + 1

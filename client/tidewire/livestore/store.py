@@ -92,6 +92,7 @@ class Store:
         covered_from_ms: since when the store was given everything (log time); set by whoever feeds it. -inf where each
             series knows for itself: see `Series.known_from_ms`.
         generation: rises with each `restart`: a past whose reading began before is not taken.
+        restarting: a catalogue is on its way in: what shows all series waits for the rest of them.
         catching_up: the stream is still behind, so that no silence is proven; set by whoever feeds it.
         bytes_used: bytes of all blocks.
         duplicates, refused: readings dropped because they were there, or because of `max_series`.
@@ -119,6 +120,7 @@ class Store:
         self._event_keys: set[tuple[float, str, str, str]] = set()
         self.covered_from_ms = np.inf
         self.generation = 0
+        self.restarting = False
         self.catching_up = False
         self.bytes_used = 0
         self.duplicates = 0
@@ -222,14 +224,18 @@ class Store:
         """
         with self.lock:
             self.generation += 1
+            self.restarting = True
             self.covered_from_ms = -np.inf
             self._advance(int(now_ms // 1_000))
             for series in self.series:
                 series.journal, series.past_id = None, 0
-        for start in range(0, len(rows), _ROWS_A_TURN):  # a reader waits no longer than for so many
-            with self.lock:
-                for row in rows[start : start + _ROWS_A_TURN]:
-                    self._enter_last(row, upto)
+        try:
+            for start in range(0, len(rows), _ROWS_A_TURN):  # a reader waits no longer than for so many
+                with self.lock:
+                    for row in rows[start : start + _ROWS_A_TURN]:
+                        self._enter_last(row, upto)
+        finally:
+            self.restarting = False
 
     def _enter_last(self, row: SeriesInfo, upto: int) -> None:
         key = (row.metric, series_key(row.labels))
