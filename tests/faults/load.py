@@ -6,7 +6,7 @@ import itertools
 import time
 from typing import cast
 
-from sentinels import Server
+from redis_servers import Server
 from waiting import eventually
 
 from .conftest import World

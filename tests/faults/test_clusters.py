@@ -13,7 +13,7 @@ import pytest
 import redis
 from clusters import NODE_TIMEOUT_S, Cluster
 from redis.crc import key_slot
-from sentinels import Server
+from redis_servers import Server
 from waiting import HANG_S, eventually
 
 import tidewire

@@ -11,7 +11,8 @@ import pytest
 from certificates import make_certificates
 from clusters import Cluster
 from redis.crc import key_slot
-from sentinels import Build, Sentinels
+from redis_servers import Build
+from sentinels import Sentinels
 from waiting import HANG_S
 
 import tidewire

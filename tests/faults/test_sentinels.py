@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from sentinels import DOWN_S, Sentinels, Server
+from redis_servers import Server
+from sentinels import DOWN_S, Sentinels
 from waiting import HANG_S, eventually
 
 import tidewire

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from clusters import Cluster
-from sentinels import Server, until
+from redis_servers import Server, until
 
 from tidewire.commands.cli import main
 from tidewire.commands.doctor import _redis

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import redis
 from ports import own_port
-from sentinels import Server
+from redis_servers import Server
 from servers import StartService, Valkey
 from waiting import eventually
 

@@ -6,11 +6,10 @@ import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Self
 
 import redis
 from ports import own_port
-from sentinels import Build, Server, until
+from redis_servers import Build, Server, Several, until
 
 __all__ = ["NODE_TIMEOUT_S", "Cluster"]
 
@@ -18,7 +17,7 @@ _SLOTS = 16_384
 NODE_TIMEOUT_S = 4.0  # that a node is silent before the others take it for dead; a busy machine is silent for a second
 
 
-class Cluster:
+class Cluster(Several):
     """Primaries that share the hash slots evenly, and replicas of each.
 
     Attributes:
@@ -63,17 +62,6 @@ class Cluster:
         nodes = ",".join(f"127.0.0.1:{server.port}" for server in self.servers)
         options = f"?{build.options}" if build.options else ""
         self.url = f"{build.scheme}+cluster://{f':{password}@' if password else ''}{nodes}{options}"
-
-    def __enter__(self) -> Self:
-        try:
-            self.start()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def start(self) -> None:
         """Start all, share the slots, and wait until every node agrees."""

@@ -122,10 +122,13 @@ def _connection(target: RedisTarget, node: Address, parse: Callable[[str], dict[
     }
 
 
-class Sentinel:
-    """The primary on which Sentinels agree, for asyncio; watched from the first `locate` to `close`.
+class _Followed:
+    """What is known of the primary; no I/O.
 
-    Keeps two connections to each Sentinel: one for questions, one that hears of switches.
+    Attributes:
+        target: what the URL names.
+        reached: a connection to the primary has once been good.
+        on_moved: called with the new address; or None.
     """
 
     clustered = False
@@ -137,9 +140,6 @@ class Sentinel:
         self.on_moved: Callable[[Address], None] | None = None
         self._sentinels = target.sentinels
         self._votes = Votes(self._sentinels)
-        self._heard = asyncio.Event()
-        self._watch: asyncio.Task[None] | None = None
-        self._closed = False
 
     @property
     def address(self) -> Address | None:
@@ -148,6 +148,19 @@ class Sentinel:
 
     def doubt(self) -> None:
         """Do nothing: the Sentinels are asked all the time."""
+
+
+class Sentinel(_Followed):
+    """The primary on which Sentinels agree, for asyncio; watched from the first `locate` to `close`.
+
+    Keeps two connections to each Sentinel: one for questions, one that hears of switches.
+    """
+
+    def __init__(self, target: RedisTarget) -> None:
+        super().__init__(target)
+        self._heard = asyncio.Event()
+        self._watch: asyncio.Task[None] | None = None
+        self._closed = False
 
     async def locate(self) -> Address:
         """Return the address of now; the first time, wait until most Sentinels have answered, or all had their time."""
@@ -223,21 +236,15 @@ class Sentinel:
             self.on_moved(self.address)
 
 
-class BlockingSentinel:
+class BlockingSentinel(_Followed):
     """The primary on which Sentinels agree, for a thread; watched from daemon threads, one for each Sentinel.
 
     The first answer is asked for in the thread that needs it: at the end of the interpreter no other thread can start.
     `on_moved` is called in a thread of the watch.
     """
 
-    clustered = False
-
     def __init__(self, target: RedisTarget) -> None:
-        assert target.sentinels is not None  # noqa: S101 - see locator.py
-        self.target = target
-        self.reached = False
-        self.on_moved: Callable[[Address], None] | None = None
-        self._sentinels = target.sentinels
+        super().__init__(target)
         self._begin()
 
     def _begin(self) -> None:
@@ -246,14 +253,6 @@ class BlockingSentinel:
         self._closed = threading.Event()
         self._threads: list[threading.Thread] = []
         self._process = os.getpid()
-
-    @property
-    def address(self) -> Address | None:
-        """Of the primary."""
-        return self._votes.address
-
-    def doubt(self) -> None:
-        """Do nothing: the Sentinels are asked all the time."""
 
     def locate(self) -> Address:
         """Return the address of now; the first time, ask the Sentinels, one after the other.
