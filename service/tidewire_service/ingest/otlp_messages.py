@@ -26,6 +26,9 @@ _MAX_LEVELS: Final = 20  # of a JSON text: what OTLP needs is 11
 _SMALL_BYTES: Final = 256 * 1024  # of protobuf: at most 9 MB and 8 ms, so it is counted after it is parsed
 _PARTS_OF_A_POINT: Final = 2  # on average, of a request that has as many data points as it may
 _LEAST_PARTS: Final = 1_000_000  # that any request may have: 70 MB and 70 ms
+_BYTES_OF_A_PART: Final = (
+    12  # more parts than one in so many bytes: exporters make one in 14, and what is empty takes 2
+)
 _MAX_JSON_PARTS: Final = 500_000  # objects and lists, 4 µs each; of 8 MiB an exporter makes 200,000
 _MAX_REFUSED: Final = 10_000  # data points that cannot be read, 20 µs and 0.5 KB each
 _POINT_LEVELS: Final = 5  # above a data point
@@ -49,7 +52,8 @@ def parse_protobuf(body: bytes, max_points: int) -> ExportMetricsServiceRequest:
 
     Args:
         body: unpacked.
-        max_points: largest number of data points; all messages may be twice as many, or 1,000,000 if that is more.
+        max_points: largest number of data points; all messages may be twice as many, or 1,000,000, or one for 12 bytes
+            if that is more.
 
     Raises:
         MalformedBody: it is none.
@@ -61,7 +65,7 @@ def parse_protobuf(body: bytes, max_points: int) -> ExportMetricsServiceRequest:
     message = metrics_service_pb2.ExportMetricsServiceRequest
     try:
         if len(body) > _SMALL_BYTES:
-            most_parts = max(_PARTS_OF_A_POINT * max_points, _LEAST_PARTS)
+            most_parts = max(_PARTS_OF_A_POINT * max_points, _LEAST_PARTS, len(body) // _BYTES_OF_A_PART)
             points, parts = count_parts(body, message, max_points, most_parts)
             if points > max_points:
                 raise LimitExceeded("max_foreign_rows", max_points, points, _REMEDY)
