@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import deque
+from array import array
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -56,7 +56,7 @@ class WatchedSeries:
         self.value = math.nan
         self.seen_ms = 0.0  # … and the log time at which it was
         self._worst: Excursion | None = None  # of the excursion that goes on
-        self._known: deque[tuple[float, float]] = deque(maxlen=_KNOWN)
+        self._known = array("d")  # from and to, in turn: 16 kB at most
 
     def take(self, rows: Floats) -> list[Excursion]:
         """Evaluate readings, float64[2, n] in order of time, none older than before; return excursions that ended."""
@@ -94,7 +94,7 @@ class WatchedSeries:
             self._worst = None
             if worst is not None:
                 worst = worst._replace(to_ms=time_ms)
-                self._known.append((worst.from_ms, worst.to_ms))
+                self._note(worst)
             return worst
         if worst is None or RANK[alarm.level] > RANK[worst.level]:
             from_ms = alarm.since_ms if worst is None else worst.from_ms
@@ -106,17 +106,24 @@ class WatchedSeries:
 
     def take_late(self, rows: Floats) -> list[Excursion]:
         """Return the excursions of late readings and those around them, float64[2, n], that are not known yet."""
-        again = WatchedSeries(self.index, self.alarm.threshold)
+        late = WatchedSeries(self.index, self.alarm.threshold).take(rows)
+        if not late:
+            return []
         goes_on_ms = math.inf if self._worst is None else self._worst.from_ms
-        known_from_ms, known_to_ms = np.array(self._known, np.float64).reshape(-1, 2).T
+        known_from_ms, known_to_ms = np.array(self._known).reshape(-1, 2).T
         found = [
             excursion
-            for excursion in again.take(rows)
+            for excursion in late
             if excursion.to_ms < goes_on_ms
             and not ((known_from_ms <= excursion.to_ms) & (excursion.from_ms <= known_to_ms)).any()
         ]
-        self._known.extend((excursion.from_ms, excursion.to_ms) for excursion in found)
+        for excursion in found:
+            self._note(excursion)
         return found
+
+    def _note(self, told: Excursion) -> None:
+        self._known.extend((told.from_ms, told.to_ms))
+        del self._known[: -2 * _KNOWN]
 
 
 def _any_passes(threshold: Threshold, values: Floats) -> bool:

@@ -245,16 +245,18 @@ class Window:
         One without a number in it is judged by the value that it holds from before it.
         """
         start_ms, end_ms = self.first * self.step_ms, (self.last + 1) * self.step_ms
+        self.records["flags"] &= ~np.uint32(FLAG_STEPS)
         for at, series in enumerate(self.series):
+            if not counts(series.unit):
+                continue
             since_ms = max(start_ms, series.unit_since_ms, series.known_from_ms)
             readings = series.readings_between(since_ms, end_ms)[1]
             whole = readings.size and self.store.covered(series, 1) <= start_ms  # else by the buckets of it
             values = readings[~np.isnan(readings)] if whole else _values(self.rows(at, self.first))
             if not values.size and not math.isnan(held := series.value_before(start_ms)):
                 values = np.array([held])
-            steps = counts(series.unit) and are_levels(values)
-            flags = int(self.records[at]["flags"]) & ~FLAG_STEPS
-            self.records[at]["flags"] = flags | (FLAG_STEPS if steps else 0)
+            if are_levels(values):
+                self.records[at]["flags"] |= np.uint32(FLAG_STEPS)
 
     def set_last_before(self) -> None:
         """Set each series' newest time before the window, so that a silence at its start is known.
