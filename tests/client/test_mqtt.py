@@ -562,6 +562,11 @@ def test_integers_that_are_rounded_are_counted() -> None:
     assert reader.rounded == 3
 
 
+def test_a_time_that_is_no_number_is_refused_in_words() -> None:
+    with pytest.raises(InvalidInput, match=r"time '?NaN'?: is no time"):
+        PayloadReader(None, JsonPath("$.t")).read("a", b'{"t":NaN,"a":1}', NOW_MS)
+
+
 def test_a_hostile_message_costs_little_and_ends_nothing() -> None:
     reader = PayloadReader(None, JsonPath("$.ts"))
     with pytest.raises(InvalidInput):

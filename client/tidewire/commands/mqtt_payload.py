@@ -231,6 +231,8 @@ def _value(leaf: Any) -> tuple[float | None, str | None]:
 
 def _time_ms(given: Any, now_ms: float) -> float:
     """Return a time as Unix ms: a number of seconds or milliseconds, or RFC 3339."""
+    if given is _NO_NUMBER:
+        raise InvalidInput("time", "NaN", "is no time")
     if isinstance(given, str):
         try:
             given = float(given)
