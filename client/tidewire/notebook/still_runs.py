@@ -36,6 +36,7 @@ _NOTES: Final = {"step": "no run has a step of this", "rel": "no run has a numbe
 class _Line(NamedTuple):
     name: str
     style: int
+    dash: Sequence[float]
     unit: str
     x: Sequence[float]
     points: RunPoints
@@ -100,7 +101,13 @@ def runs_of(answer: RunsAnswer | None, series: Sequence[Series], axis: Axis) -> 
             lines = found.setdefault(one.metric, [])
             if has_place and drawn <= MOST_RUNS and (line := points.get(own.i)):
                 style = series[run.metrics[0].i].colour
-                lines.append(_Line(name, style, one.unit, _placed(line, run, axis), line))
+                lines.append(_Line(name, style, (), one.unit, _placed(line, run, axis), line))
+    # A run has one dash in all panels: that among all runs that are drawn.
+    styles = list(dict.fromkeys((line.name, line.style) for lines in found.values() for line in lines))
+    dashes = dict(zip(styles, dashes_of([style for _, style in styles]), strict=True))
+    found = {
+        metric: [line._replace(dash=dashes[line.name, line.style]) for line in lines] for metric, lines in found.items()
+    }
     every = [line for lines in found.values() for line in lines]
     start = min(0.0, *(line.x[0] for line in every)) if every else 0.0
     end = max((line.x[-1] for line in every), default=0.0)
@@ -139,12 +146,11 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
         canvas.line([(px, y1), (px, y1 + 4)], HAIRLINE, 1)
         if px + half < WIDTH - 4:
             canvas.text(px - half, y1 + 5, words, MUTED, 11)
-    dashes = dashes_of([line.style for line in chart.lines])
-    for number, (line, dash) in enumerate(zip(chart.lines, dashes, strict=True)):
+    for number, line in enumerate(chart.lines):
         colour = LINE_COLOURS[line.style % len(LINE_COLOURS)]
         corners = [place(*corner) for corner in _corners(line)]
         if len(corners) > 1:
-            canvas.line(corners, colour, 1.5, dash)
+            canvas.line(corners, colour, 1.5, line.dash)
         else:
             canvas.dot(*corners[0], colour, 2)
         if number < _MOST_NAMED:
@@ -152,7 +158,7 @@ def draw_runs(canvas: Canvas, top: int, height: int, chart: StillRuns) -> None:
             words = f"{line.name} {reading_text(newest / unit.divisor, decimals)}"
             if x + 14 + canvas.wide(words, 12) > x1:
                 continue
-            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2, [px / 2 for px in dash])
+            canvas.line([(x, top + 16), (x + 10, top + 16)], colour, 2, [px / 2 for px in line.dash])
             x = canvas.text(x + 14, top + 9, words, TEXT, 12) + 14
 
 
