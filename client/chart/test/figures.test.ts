@@ -7,7 +7,7 @@ import { decimalsFor, decimalsOf, formatRate, formatReading } from "../src/base/
 import { shownUnit } from "../src/base/units";
 import { figuresOf } from "../src/chart/figures";
 import { BucketRing } from "../src/model/bucket-ring";
-import { extentOf, Trace } from "../src/model/buckets";
+import { extentOf, roundingOf, Trace } from "../src/model/buckets";
 import type { Series } from "../src/model/directory";
 import { Prints } from "../src/model/prints";
 import { magnitudeOf, printIn, printMean, printOf, printValue } from "../src/model/reading";
@@ -133,6 +133,12 @@ test("a mean that may as well be nothing is nothing", () => {
   assert.equal(printMean(1.53e-5, whole, -1, 1, 1.53e-5), "0");
   assert.equal(printMean(-3e-17, sine, -1, 1), printMean(0, sine, -1, 1));
   assert.notEqual(printMean(0.25, whole, -1, 1, 1.53e-5), "0");
+});
+
+test("what came as float32 is as exact as its distance from the base", () => {
+  assert.ok(roundingOf(1_000_000_050, 1_000_000_000) < 0.001, "a meter that hardly moved is told apart");
+  assert.ok(roundingOf(924.6, 0) > 924.6 - Math.fround(924.6));
+  assert.equal(roundingOf(0, 0), 0);
 });
 
 test("a column that counts no further makes a mean that is about right, and says so", () => {

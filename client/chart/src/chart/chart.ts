@@ -38,7 +38,7 @@ import {
 } from "../model/reading";
 import { bandAt, bandsOf, sharesOf, wordColours, wordOf } from "../model/states";
 import type { Span } from "../model/url";
-import { FLAG_ENDED, type State } from "../wire/frame";
+import type { State } from "../wire/frame";
 import { ChartFrame } from "./card";
 import { composePicture } from "./compose-picture";
 import { eventsAt, readingsIn, rowsAt, snapped, valueAt } from "./crosshair-rows";
@@ -533,8 +533,7 @@ export class Chart implements Parts {
       const silent = zoomed
         ? presentMs - slot.lastTimeMs > gapLimitMs(slot.expectedMs, 0)
         : isSilent(freshness(slot, nowMs));
-      const over = silent || (slot.flags & FLAG_ENDED) !== 0;
-      return bandsOf(slot, this.shown.startMs, this.shown.endMs, over ? NaN : presentMs);
+      return bandsOf(slot, this.shown.startMs, this.shown.endMs, silent ? NaN : presentMs);
     });
   }
 
@@ -546,7 +545,9 @@ export class Chart implements Parts {
 
   /** Return the newest word or value of a series as it is printed, or that at the end of a zoomed span. */
   last(i: number): string {
-    const word = this.bands && this.#moment?.zoomed ? this.#wordAt(i, Infinity) : wordOf(this.slots[i]);
+    const [slot, moment] = [this.slots[i], this.#moment];
+    const words = slot && moment?.zoomed ? bandsOf(slot, moment.startMs, moment.endMs, NaN) : null;
+    const word = words ? bandAt(words, moment?.endMs ?? NaN)?.[2] : wordOf(slot);
     return word || this.printed(i, this.#newest(i));
   }
 
@@ -659,7 +660,8 @@ export class Chart implements Parts {
   }
 
   /** Return the word at the crosshair, or at the end of the window. */
-  #wordAt(i: number, timeMs = this.#crossMs || Infinity): string {
+  #wordAt(i: number): string {
+    const timeMs = this.#crossMs || Infinity;
     const band = bandAt(this.bands?.[i] ?? [], timeMs);
     return band && (timeMs === Infinity || timeMs <= band[1]) ? band[2] : "–";
   }

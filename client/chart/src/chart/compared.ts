@@ -10,7 +10,7 @@ import type { Scale } from "../canvas/axis";
 import { type Ctx, fitCanvas, zoomOf } from "../canvas/draw";
 import { fillEnvelope, isDense, strokeLine } from "../canvas/ink";
 import type { BucketRing } from "../model/bucket-ring";
-import { FLOAT32, Trace } from "../model/buckets";
+import { roundingOf, Trace } from "../model/buckets";
 import type { ChartViews, ViewPart } from "../model/chart-views";
 import { isResult, type Series } from "../model/directory";
 import { gapLimitMs } from "../model/freshness";
@@ -198,8 +198,8 @@ class Earlier {
       ];
       if (series.length > MOST_DIFFERENCES || Number.isNaN(today)) return rows;
       const apart = today - value;
-      // Both came as float32.
-      const difference = Math.abs(apart) <= FLOAT32 * Math.max(Math.abs(today), Math.abs(value)) ? 0 : apart;
+      const unsure = roundingOf(today, traces[i].base) + roundingOf(value, this.traces[i].base);
+      const difference = Math.abs(apart) <= unsure ? 0 : apart;
       const text = printValue(Math.abs(difference), prints[i]);
       const signed = `${difference < 0 ? "−" : "+"}${text}`;
       return [...rows, { ...at, y: y + 0.002, swatch: "none", label: "difference", value: signed }];

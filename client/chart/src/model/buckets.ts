@@ -10,7 +10,7 @@ import { expectedInterval, OUTAGE_AMONG } from "./pace";
  */
 const USUAL_TIMES = 3;
 /** Relative errors of a rounded value. */
-export const FLOAT32 = 2 ** -23;
+const FLOAT32 = 2 ** -23;
 const FLOAT64 = 2 ** -51;
 /** Silences at either side that are compared. */
 const NEIGHBOURS = 10;
@@ -48,8 +48,9 @@ export class Trace implements Extent {
   hi = NaN;
   /** Whether every reading of the window is a whole number. */
   integers = true;
-  /** Width of a column. */
+  /** Width of a column, and what its values were sent beyond. */
   stepMs = 0;
+  base = 0;
   /** A value holds until the next one: no slopes. And up to when the last one holds, NaN if only where it was read. */
   steps = false;
   heldMs = NaN;
@@ -107,6 +108,7 @@ export class Trace implements Extent {
     const kept = n;
     let previousEnd = n ? this.time[n - 1] + step / 2 : lastBefore(ring, slot, from);
     this.stepMs = step;
+    this.base = base;
     if (n === 0 && this.steps && from <= to && isEmpty(ring, slot, from) && heldBefore(slot, from * step)) {
       // What it was before the window holds into it. No reading: the count is 0.
       const before = exact ? Math.round(slot.beforeValue) : slot.beforeValue;
@@ -287,9 +289,13 @@ function lastBefore(ring: BucketRing, slot: Slot, bucket: number): number {
   return slot.beforeMs > 1_000 ? slot.beforeMs : NaN;
 }
 
+/** Return how far a value that was sent as float32 beyond a base may be from what it was. */
+export const roundingOf = (value: number, base: number): number =>
+  FLOAT32 * Math.abs(value - base) + FLOAT64 * Math.abs(base);
+
 /** Tell whether a value that was sent as float32 beyond a base is a whole number, as far as that tells. */
 function whole(value: number, base: number): boolean {
-  return Math.abs(value - Math.round(value)) <= FLOAT32 * Math.abs(value - base) + FLOAT64 * Math.abs(base);
+  return Math.abs(value - Math.round(value)) <= roundingOf(value, base);
 }
 
 /** A silence of every series of a chart at once. */

@@ -149,6 +149,7 @@ class DeckPage implements Page, GridOwner {
     this.#grid = new CardGrid(app, this, this.#scroller);
     this.#wall = app.part(async () => {
       const wall = new (await import("../panels/wall-tiles")).WallTiles(app.turns);
+      if (this.#gone) wall.turns.destroy(this.#scroller);
       this.#scroller.prepend(wall.element);
       return wall;
     });
