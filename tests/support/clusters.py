@@ -95,6 +95,16 @@ class Cluster(Several):
     def id(self, server: Server) -> str:
         return str(server.client.execute_command("CLUSTER", "MYID").decode())
 
+    def _view(self, seen_by: Server) -> tuple[tuple[int, int, int, tuple[int, ...]], ...]:
+        """Return who has which slots, and who follows, as one node says: that of a replica spreads by gossip."""
+        reply = seen_by.client.execute_command("CLUSTER", "SLOTS")
+        return tuple(
+            sorted(
+                (first, last, primary[1], tuple(sorted(node[1] for node in replicas)))
+                for first, last, primary, *replicas in reply
+            )
+        )
+
     def _slots(self, seen_by: Server) -> list[tuple[int, int, int]]:
         reply = seen_by.client.execute_command("CLUSTER", "SLOTS")
         return [(first, last, primary[1]) for first, last, primary, *_ in reply]
@@ -177,7 +187,8 @@ class Cluster(Several):
                 link = server.client.info("replication")
                 if link["role"] == "slave" and link["master_link_status"] != "up":
                     return False
-            views = {tuple(sorted(self._slots(server))) for server in self.servers}
-            return len(views) == 1
+            views = {self._view(server) for server in self.servers}
+            followers = {port for _, _, _, replicas in views.copy().pop() for port in replicas}
+            return len(views) == 1 and len(followers) == len(self.servers) - self._primaries
 
         until(in_order, "the Cluster is in order")
