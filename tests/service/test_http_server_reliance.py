@@ -23,7 +23,7 @@ from uvicorn.server import ServerState
 from waiting import HANG_S
 
 from tidewire_service.http_server.protocol import _end_by_closing
-from tidewire_service.http_server.server import Entrance, listening_socket
+from tidewire_service.http_server.server import Entrance, _on_loop_error, listening_socket
 from tidewire_service.http_server.stream_writer import DIRECT, StreamWriter, Wire
 
 CHUNKED = b"POST /a HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\nTrailer: t\r\n\r\n"
@@ -362,3 +362,30 @@ def test_an_accepted_connection_sends_small_writes_at_once(make_loop: Any) -> No
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
 
     _accept(make_loop(), check)
+
+
+async def _write_after_the_end() -> None:
+    with contextlib.closing(listening_socket("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        loop = asyncio.get_running_loop()
+        connected = asyncio.create_task(loop.create_connection(asyncio.Protocol, *listening.getsockname()))
+        accepted, _ = await loop.sock_accept(listening)
+        with contextlib.closing(accepted):
+            transport, _ = await connected
+            transport.abort()
+            await asyncio.sleep(0.05)
+            transport.write(b"x")
+
+
+def test_a_write_after_the_end_of_a_connection_is_no_error_of_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    loop = uvloop.new_event_loop()
+    loop.set_exception_handler(_on_loop_error)
+    try:
+        with pytest.raises(RuntimeError) as caught:
+            loop.run_until_complete(_write_after_the_end())
+        loop.call_exception_handler({"message": "Fatal error on SSL protocol", "exception": caught.value})
+        assert not caplog.records
+        loop.call_exception_handler({"message": "Fatal error on SSL protocol", "exception": RuntimeError("other")})
+        assert "Fatal error on SSL protocol" in caplog.text
+    finally:
+        loop.close()

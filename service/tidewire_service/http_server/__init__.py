@@ -21,5 +21,6 @@ changes it:
 | `should_exit`, `force_exit` end the server | uvicorn 0.54 | none | `test_the_server_stops…` |
 | `Litestar.__call__` adds `app` and `litestar_app` to the scope and calls `asgi_handler` | litestar 2.25 | none | `test_the_entrance_gives…` |
 | `pause_writing` is called before `write` returns | asyncio 3.11, uvloop 0.23 | none | `test_a_full_transport_says_so…` |
+| a write over TLS after the end of its connection is reported as `RuntimeError`: "the handler is closed" | uvloop 0.23 | it is logged as an error | `test_a_write_after_the_end…` |
 | a listening socket with a named protocol sets `TCP_NODELAY` on what it accepts | asyncio 3.11, uvloop 0.23 | none | `test_an_accepted_connection_sends…` |
 """  # noqa: E501 - a table

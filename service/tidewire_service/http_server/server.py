@@ -12,7 +12,7 @@ import threading
 from collections.abc import Awaitable, Generator, Sequence
 from functools import partial
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -35,6 +35,18 @@ _SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 _log = structlog.get_logger("tidewire_service")
 
 
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report what a callback raised, except that a peer closed a connection with TLS before something was written.
+
+    Whoever wrote learns it from the connection; in clear text uvloop raises the same, and reports nothing.
+    """
+    error = context.get("exception")
+    if isinstance(error, RuntimeError) and "the handler is closed" in str(error) and "SSL" in context["message"]:
+        _log.debug("connection_closed", reason=str(error))
+    else:
+        loop.default_exception_handler(context)
+
+
 class Server(uvicorn.Server):
     """uvicorn waits for open connections before it tells the app to stop, and streams never end by themselves.
 
@@ -50,6 +62,7 @@ class Server(uvicorn.Server):
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until told to stop; return normally, so that the process exits with 0."""
         self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_on_loop_error)
         with self.capture_signals():
             await self._serve(sockets)
 
