@@ -7,7 +7,8 @@ TidewireError
 │   └── InvalidFormula
 ├── LimitExceeded                  a stated limit was passed: split or shorten, then try again
 ├── LogUnavailable                 Redis did not answer in time, or refused for now: try again after a pause
-│   └── LogFull                    Redis is at its memory limit and refuses appends
+│   ├── LogFull                    Redis is at its memory limit and refuses appends
+│   └── LayoutMismatch             the log is split into other partitions than this process takes it for
 ├── PublishConflict                an idempotency key came again with another body
 ├── ServiceUnavailable             the service failed, or asked for a pause
 │   └── ServiceUnreachable         no answer came: no connection, or it was cut or silent for too long
@@ -22,6 +23,7 @@ __all__ = [
     "InvalidFormula",
     "InvalidInput",
     "InvalidPattern",
+    "LayoutMismatch",
     "LimitExceeded",
     "LogFull",
     "LogUnavailable",
@@ -158,6 +160,10 @@ class LogUnavailable(TidewireError):
 
 class LogFull(LogUnavailable):
     """Redis is at its memory limit and refuses appends until memory is freed."""
+
+
+class LayoutMismatch(LogUnavailable):
+    """The log is split into other partitions than this process takes it for: read its layout again."""
 
 
 class PublishConflict(TidewireError):

@@ -15,6 +15,8 @@ import msgspec
 from tidewire.errors import LogUnavailable, PublishConflict
 from tidewire.model.batch import EncodedBatch, IngestLimits, decode_batch
 from tidewire.model.cursor import Cursor, id_ms, id_text, parse_id
+from tidewire.model.layout import Layout
+from tidewire.model.vector_cursor import AnyCursor, VectorCursor
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock, Watermark, chain_text, parse_chain
 
@@ -119,17 +121,24 @@ class Appended(NamedTuple):
             ``"lease"`` (the inbox lease is another's; nothing was appended). A duplicate repeats its
             refusals, and its other ids are the last one of that call.
         duplicate: this call was stored before; nothing was appended now.
+        vector: the position after the append, of each partition that it touched, in a log of several.
     """
 
     epoch: str
     id: int
     results: tuple[int | str, ...]
     duplicate: bool
+    vector: VectorCursor | None = None
 
     @property
-    def cursor(self) -> Cursor:
-        """The position after the append."""
+    def own_cursor(self) -> Cursor:
+        """The position after the append, in the partition of `id`."""
         return Cursor(self.epoch, self.id)
+
+    @property
+    def cursor(self) -> AnyCursor:
+        """The position after the append."""
+        return self.own_cursor if self.vector is None else self.vector
 
 
 class AppendCall(NamedTuple):
@@ -164,8 +173,10 @@ class LogFunctions:
         library: ``tw_<first 8 of the source's sha1>``: versions coexist in a rolling upgrade.
     """
 
-    def __init__(self, keys: Keys, retention: Retention, limits: IngestLimits) -> None:
+    def __init__(self, keys: Keys, retention: Retention, limits: IngestLimits, stated: str = "") -> None:
+        """Prepare the calls; `stated` is what they say of the layout, see `Layout.statement`."""
         self.keys = keys
+        self._stated = stated
         template = files("tidewire.redislog").joinpath("tw.lua").read_text(encoding="utf-8")
         self.library = "tw_" + hashlib.sha1(template.encode(), usedforsecurity=False).hexdigest()[:8]
         self.source = template.replace("@LIB@", self.library)
@@ -177,7 +188,7 @@ class LogFunctions:
         keep, age_ms, limits = self._retention.batches, int(self._retention.age_s * 1e3), self._limits
         trim = "=" if keep < _EXACT_TRIM_BELOW else "~"
         kept = (self.keys.base, keep, trim, age_ms, limits.series, limits.metrics)
-        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group, self.keys.live)))
+        return "\n".join(map(str, (*kept, self.keys.inbox, self.keys.inbox_group, self.keys.live, self._stated)))
 
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
         return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
@@ -185,7 +196,11 @@ class LogFunctions:
     def clock(self, watermark: Watermark | None) -> tuple[Any, ...]:
         """Return the command that reads the clock and hands in evidence."""
         evidence = ("", "") if watermark is None else (id_text(watermark.id), chain_text(watermark.chain))
-        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence)
+        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence, self._stated)
+
+    def layout(self, wanted: Layout) -> tuple[Any, ...]:
+        """Return the command that reads the layout of the log, and writes the one wanted if there is no log yet."""
+        return self._call("layout", self.keys.base, wanted.encode())
 
     def append(self, call: AppendCall, epoch: str) -> tuple[Any, ...]:
         """Return the command of one append."""
@@ -214,7 +229,14 @@ class LogFunctions:
         """Return the command that trims idle metrics and forgets silent ones and silent series."""
         age_ms, silent_ms = int(self._retention.age_s * 1e3), int(self._retention.silent_s * 1e3)
         return self._call(
-            "sweep", self.keys.base, secrets.token_hex(8), age_ms, silent_ms, self._limits.series, *metrics
+            "sweep",
+            self.keys.base,
+            secrets.token_hex(8),
+            age_ms,
+            silent_ms,
+            self._limits.series,
+            self._stated,
+            *metrics,
         )
 
 

@@ -6,6 +6,7 @@ import re
 from typing import Final
 
 from tidewire.errors import InvalidInput
+from tidewire.model.layout import HOME
 from tidewire.settings import DEFAULT_PREFIX
 
 __all__ = ["Keys"]
@@ -20,7 +21,7 @@ class Keys:
 
     Args:
         prefix: first part of every name, without braces.
-        partition: the hash tag; ``"0"`` unless Redis is a Cluster.
+        partition: the hash tag of a partition; ``"0"``, where everything else is, too, unless the log has several.
         database: of the server. Pub/Sub knows no database, so the channels of any but 0 name it.
 
     Attributes:
@@ -28,6 +29,7 @@ class Keys:
         clock: hash: epoch, run, ms, n, chain, forgot.
         tail: hash metric → last id; the directory.
         live: the one Pub/Sub channel of the partition.
+        layout: into which partitions the log is split; missing: into one.
         decks: hash slug → saved deck; thresholds: hash with the one list of thresholds.
         lease: which process appends what arrives on the inbox channel, and sweeps.
         inbox: stream of the durable inbox.
@@ -40,7 +42,7 @@ class Keys:
         tokens_version: changes with each change of the tokens.
     """
 
-    def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = "0", database: int = 0) -> None:
+    def __init__(self, prefix: str = DEFAULT_PREFIX, partition: str = HOME, database: int = 0) -> None:
         if not (_PREFIX.fullmatch(prefix) and prefix.isprintable()):
             why = "expected printable characters without blanks, braces (of the partition) and *?[]^\\ (of patterns)"
             raise InvalidInput("prefix", prefix, why)
@@ -49,6 +51,7 @@ class Keys:
         self.clock = f"{self.base}clock"
         self.tail = f"{self.base}tail"
         self.live = f"{self.base}live" if database == 0 else f"{self.base}live:{database}"
+        self.layout = f"{self.base}layout"
         self.decks = f"{self.base}decks"
         self.thresholds = f"{self.base}thresholds"
         self.lease = f"{self.base}lease"

@@ -20,6 +20,7 @@ from redis.retry import Retry
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
+from tidewire.model.layout import HOME, SINGLE, Layout, parse_layout
 from tidewire.redislog.calls import (
     DEFAULT_RETENTION,
     AppendCall,
@@ -62,6 +63,8 @@ class _Base:
         retention: Retention = DEFAULT_RETENTION,
         limits: IngestLimits = DEFAULT_LIMITS,
         timeout_s: float = REDIS_TIMEOUT_S,
+        layout: Layout = SINGLE,
+        partition: int | None = 0,
     ) -> None:
         """Prepare a log; nothing is connected until the first call.
 
@@ -71,14 +74,19 @@ class _Base:
             retention: how long batches are kept by appends of this log.
             limits: what appends of this log accept.
             timeout_s: deadline of one command, seconds.
+            layout: how the log is split.
+            partition: which of its partitions this is; None for what is in none of them, such as saved documents.
 
         Raises:
             InvalidInput: a URL that can never work, see `check_redis_url`.
         """
         self._target: RedisTarget = parse_redis_url(url)
         self.url = without_password(url)
-        self.keys = Keys(prefix, database=parse_url(self._target.url).get("db", 0))
-        self.functions = LogFunctions(self.keys, retention, limits)
+        tag = HOME if partition is None else layout.tags[partition]
+        self.keys = Keys(prefix, tag, database=parse_url(self._target.url).get("db", 0))
+        self.functions = LogFunctions(
+            self.keys, retention, limits, "" if partition is None else layout.statement(partition)
+        )
         self.skipped_entries = self.forgotten_series = 0
         self.timeout_s = timeout_s
         self._evidence = Evidence()
@@ -197,6 +205,10 @@ class RedisLog(_Base, RedisServer):
                 return self._note(answer, known)
             self._known = None  # clock first, with the evidence: rule 2
         raise LogUnavailable(f"Redis at {self.url} changed its lineage {_EPOCH_CHANGES} times during one append")
+
+    async def read_layout(self, wanted: Layout = SINGLE) -> Layout:
+        """Return how the log is split; one that does not exist yet is split as wanted, if that is into several."""
+        return parse_layout(await self._function(self.functions.layout(wanted)))
 
     async def acquire_lease(self, token: str, ttl_ms: int) -> int:
         """Acquire or renew the inbox lease: 0 another's, 1 renewed, 2 acquired as of the marker on its channel."""
@@ -387,6 +399,10 @@ class BlockingRedisLog(_Base):
     def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
         return parse_clock(self._function(self.functions.clock(watermark)))
+
+    def read_layout(self, wanted: Layout = SINGLE) -> Layout:
+        """Return how the log is split; as `RedisLog.read_layout`."""
+        return parse_layout(self._function(self.functions.layout(wanted)))
 
     def append(
         self, batches: Sequence[EncodedBatch], *, publisher: str = "", sequence: int = 0, once: Once | None = None

@@ -13,7 +13,7 @@ import redis.asyncio
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from tidewire.errors import LogFull, LogUnavailable, TidewireError
+from tidewire.errors import LayoutMismatch, LogFull, LogUnavailable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
 from tidewire.redislog.locator import BlockingLocator, Locator, locator_of
@@ -44,6 +44,8 @@ def translated(
             f"Redis at {url} is full and refuses appends ({error}); free memory or raise maxmemory"
         ) from error
     except (redis.RedisError, OSError, TimeoutError, ValueError) as error:
+        if isinstance(error, redis.ResponseError) and str(error).startswith("LAYOUT "):
+            raise LayoutMismatch(f"the log at {url} is split into other partitions than it was: start again") from error
         if on_error is not None:
             on_error(error)
         clustered = locator is not None and locator.clustered

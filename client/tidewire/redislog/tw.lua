@@ -129,12 +129,20 @@ local function fork(clock, time, nonce, lost)
   call('HSET', clock.key, 'epoch', clock.epoch, 'run', process_id(), 'ms', clock.ms, 'n', clock.n, 'chain', chain)
 end
 
+-- Rule 18: refuses a caller who takes the log for another: what it wrote would lie where nobody looks. A log of one
+-- partition has no layout, so its birth looks whether there is one.
+local function require_layout(clock, base, stated, stored)
+  local mistaken = stated ~= (stored or '')
+  if not clock.epoch then mistaken = stated == '' and type(try('GET', base .. 'layout')) == 'string' end
+  if mistaken then error({ err = 'LAYOUT of this log is another: ' .. (stored or 'several partitions') }) end
+end
+
 -- Rule 1: the prologue of every call. A log whose last id lies below what was stated in its epoch went back: a key was
 -- restored from a copy.
-local function read_clock(base, nonce)
+local function read_clock(base, nonce, layout)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
-  local fields = try('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
+  local fields = try('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest', 'layout')
   if fields.err then refuse_type(fields.err, key) end
   local time = call('TIME')
   local ms_text, n_text = fields[3] or '0', fields[4] or '0'
@@ -144,12 +152,14 @@ local function read_clock(base, nonce)
     forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), newest = fields[8] or '', id = '0-0',
     now = time[1] * 1000 + math.floor(time[2] / 1000),
   }
+  require_layout(clock, base, layout, fields[9])
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
     clock.chain = clock.epoch .. ':0-0:'
     clock.metrics = 0
     call('DEL', base .. 'tail')
     call('HSET', key, 'epoch', clock.epoch, 'run', process_id(), 'ms', 0, 'n', 0, 'chain', clock.chain, 'metrics', 0)
+    if layout ~= '' then call('HSET', key, 'layout', layout) end
     return clock, time
   end
   clock.id = ms_text .. '-' .. n_text
@@ -215,10 +225,10 @@ local function clock_reply(clock)
   return { clock.epoch, clock.id, clock.chain, format('%d-0', clock.now), clock.forgot }
 end
 
--- ARGV: base, nonce, seen id ('' = none), seen chain
+-- ARGV: base, nonce, seen id ('' = none), seen chain, layout
 local function clock_call(keys, argv)
   bind()
-  local clock, time = read_clock(argv[1], argv[2])
+  local clock, time = read_clock(argv[1], argv[2], argv[5])
   directory_lost(clock, argv[1], time, argv[2])
   if argv[3] ~= '' then hear_evidence(clock, time, argv[2], argv[3], argv[4]) end
   return clock_reply(clock)
@@ -252,7 +262,7 @@ local function parse_settings(text)
   for line in string.gmatch(text .. '\n', '([^\n]*)\n') do lines[#lines + 1] = line end
   settings = {
     base = lines[1], tail = lines[1] .. 'tail', batches = lines[2], trim = lines[3], age = tonumber(lines[4]),
-    series = tonumber(lines[5]), metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8], live = lines[9],
+    series = tonumber(lines[5]), metrics = tonumber(lines[6]), inbox = lines[7], group = lines[8], live = lines[9], layout = lines[10],
   }
   settings_text = text
   return settings
@@ -545,15 +555,15 @@ end
 -- ARGV: 1 settings, 2 nonce, 3 epoch, 4 publisher, 5 sequence, 6 idempotency (`hash ttl-ms key`, or ''), 7 lease token,
 -- 8 number of inbox ids, ids …, then 4 for each batch: metric, body, series key, and the time of its only reading, or
 -- `readings time\nreading`, the last two of its newest reading; the time is 0 if unknown. Settings: base, batches to
--- keep, '~' or '=', age ms, series limit, metrics limit, inbox stream, inbox group, live channel; one
--- per line.
+-- keep, '~' or '=', age ms, series limit, metrics limit, inbox stream, inbox group, live channel,
+-- layout; one per line.
 -- Returns 'ok', epoch, last id, refusals; or what `answered_before` does; or 'epoch' and the clock; or 'lease'.
 local function append_call(keys, argv)
   bind()
   local limits, epoch, publisher, sequence = parse_settings(argv[1]), argv[3], argv[4], argv[5]
   local base = limits.base
   if is_clustered() then require_all_here(append_keys(limits, argv)) end
-  local clock, time = read_clock(base, argv[2])
+  local clock, time = read_clock(base, argv[2], limits.layout)
   if clock.epoch ~= epoch then return { 'epoch', unpack(clock_reply(clock)) } end
   if argv[7] ~= '' and lease_holder(base .. 'lease') ~= argv[7] then return { 'lease', epoch, '0-0' } end
   local inbox_ids = tonumber(argv[8])
@@ -633,14 +643,14 @@ end
 
 -- Rule 17: trims idle metrics by age and forgets those silent for long; a later birth starts at `forgot`. Of a metric that
 -- goes on, or has as many series as are allowed, those are forgotten of which nothing is kept any more.
--- ARGV: base, nonce, age ms, silence ms, series limit, metrics …. Returns how many metrics and series were forgotten.
+-- ARGV: base, nonce, age ms, silence ms, series limit, layout, metrics …. Returns how many metrics and series were forgotten.
 local function sweep_call(keys, argv)
   bind()
   local base, series_limit = argv[1], tonumber(argv[5])
-  local clock = read_clock(base, argv[2])
+  local clock = read_clock(base, argv[2], argv[6])
   local oldest, silent = clock.now - argv[3], clock.now - argv[4]
   local metrics, series = 0, 0
-  for index = 6, #argv do
+  for index = 7, #argv do
     local metric = argv[index]
     local tail = call('HGET', base .. 'tail', metric)
     local log, last = base .. 'log:' .. metric, base .. 'last:' .. metric
@@ -664,7 +674,21 @@ local function sweep_call(keys, argv)
   return { metrics, series }
 end
 
+-- The layout of the log, which is written once: by whoever comes first with one, while there is no log of one partition.
+-- ARGV: base of home, the layout wanted ('' = of one partition). Returns the layout that holds, '' for one partition.
+local function layout_call(keys, argv)
+  bind()
+  local key = argv[1] .. 'layout'
+  if is_clustered() then require_all_here({ key, argv[1] .. 'clock' }) end
+  local stored = call('GET', key)
+  if stored then return stored end
+  if argv[2] == '' or call('HGET', argv[1] .. 'clock', 'epoch') then return '' end
+  call('SET', key, argv[2])
+  return argv[2]
+end
+
 redis.register_function { function_name = '@LIB@_clock', callback = clock_call, flags = { 'allow-oom' } }
 redis.register_function { function_name = '@LIB@_append', callback = append_call }
 redis.register_function { function_name = '@LIB@_lease', callback = lease_call }
 redis.register_function { function_name = '@LIB@_sweep', callback = sweep_call, flags = { 'allow-oom' } }
+redis.register_function { function_name = '@LIB@_layout', callback = layout_call }
