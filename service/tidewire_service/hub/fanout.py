@@ -267,6 +267,7 @@ class Fanout:
         *,
         narrowed_to: tuple[str, ...] = (),
         matched: Matched | None = None,
+        make: Callable[..., Subscription] = Subscription,
     ) -> Subscription:
         """Return a new subscription, catching up; memory only (rule 11).
 
@@ -275,11 +276,12 @@ class Fanout:
             sink: where its bytes go.
             narrowed_to: patterns of what may be seen; empty for everything.
             matched: of `match`, so that only metrics born since are matched now.
+            make: makes the subscription.
         """
         key = _key(request, narrowed_to)
         selection = self._selections.get(key) or self._new_selection(key, matched or Matched(set(), 0))
         selection.users += 1
-        subscription = Subscription(self._partition, self, selection, sink, request)
+        subscription = make(self._partition, self, selection, sink, request)
         self.subscriptions.add(subscription)
         return subscription
 

@@ -1,4 +1,4 @@
-"""The hub: the asyncio shell of the fan-out and of the partition's feed; one per service process.
+"""The hub: the asyncio shell of the fan-outs and feeds of all partitions; one per service process.
 
 It flushes at an adaptive tick (idle: at once; busy: once a tick), and runs one task for each subscription that is
 catching up, and none for those that are live.
@@ -10,17 +10,19 @@ import asyncio
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import structlog
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor, id_ms
-from tidewire.model.pattern import Pattern
-from tidewire.redislog.lineage import Clock
+from tidewire.model.pattern import Pattern, compile_patterns
+from tidewire.model.vector_cursor import AnyCursor, VectorCursor
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.hub.counters import Latencies
 from tidewire_service.hub.effects import (
     Drain,
@@ -35,6 +37,7 @@ from tidewire_service.hub.effects import (
 )
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout, Matched
+from tidewire_service.hub.joint_subscription import Cork, JointSubscription
 from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
@@ -42,54 +45,58 @@ from tidewire_service.hub.subscription import Replay, Sink, Subscription, Subscr
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.turns import Turns
 
-__all__ = ["Hub"]
+__all__ = ["Hub", "PartitionHub"]
 
 _EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
 _FLUSH_SHARE: Final = 1.0  # of the last flush's time before the next: writing leaves half of the core to reading
 _MAX_GAP_S: Final = 0.05
+_AWAY_S: Final = 2.0  # without a read of its clock a partition counts as away, and its subscribers are told
+_NOWHERE: Final = Cursor("-", 0)  # of no epoch that there is
 
 logger = structlog.get_logger("tidewire.hub")
 
 
+class PartitionHub(NamedTuple):
+    """What the hub has of one partition: its state, who is handed it, what keeps it current, and where it is logged."""
+
+    partition: Partition
+    fanout: Fanout
+    feed: PartitionFeed
+    log: RedisLog
+
+    def log_time_ms(self) -> float:
+        """Return the clock of this partition's log now: Redis time, milliseconds since the Unix epoch."""
+        return time.time() * 1e3 + self.feed.reads.clock_offset_ms
+
+
 class Hub:
-    """The fan-out of one process.
+    """The fan-outs of one process.
 
     Args:
-        log: the Redis log.
+        log: the log; one that is not partitioned counts as one of one partition.
         settings: tick and bounds; each hello shows the limits.
 
     Attributes:
-        log: the Redis log.
-        on_fall_back: called with each subscription that was live and now has to catch up.
+        log: the log.
+        parts: what it has of each partition.
+        away: the partitions that do not answer, of a log of several; each with the Unix time of its last answer, ms.
+        on_fall_back: called with each subscription to a partition that was live and now has to catch up.
         latencies: from the append to the write of the newest batch of each flush.
         late_s: how late the event loop calls its timers: the largest recent value, fading by a tenth a sample.
     """
 
-    def __init__(self, log: RedisLog, settings: ServiceSettings) -> None:
-        self.log = log
+    def __init__(self, log: PartitionedLog | RedisLog, settings: ServiceSettings) -> None:
+        self.log = PartitionedLog.of_one(log) if isinstance(log, RedisLog) else log
+        self.layout = self.log.layout
+        self.away: dict[int, float] = {}
         self.on_fall_back: Callable[[Subscription], None] | None = None
         self.latencies = Latencies()
         self.late_s = 0.0
-        self._partition = Partition(EventRing(0, settings.ring_bytes))
         limits = msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)}
-        self._fanout = Fanout(
-            self._partition,
-            log_time_ms=self.log_time_ms,
-            hello={"tick_ms": settings.tick_ms, "limits": limits},
-            fell_back=self._fell_back,
-        )
-        self._feed = PartitionFeed(
-            self._partition,
-            self._fanout,
-            log,
-            log.locator,
-            log.keys,
-            changed=self._schedule_flush,
-            moved=self._tell_moved,
-        )
-        self._reads = self._feed.reads
-        log.on_given_up = self._feed.reconnect
-        log.on_moved = self._feed.move
+        self._hello = {"tick_ms": settings.tick_ms, "limits": limits}
+        self.parts = tuple(self._part(number, one, settings) for number, one in enumerate(self.log.parts))
+        self._joints: set[JointSubscription] = set()
+        self._cork = Cork()
         self._tick_s = settings.tick_ms / 1e3
         self._max_matching_s = settings.max_matching_s
         self._intervals_wanted = asyncio.Event()
@@ -99,93 +106,141 @@ class Hub:
         self._tasks: list[asyncio.Task[None]] = []
         self._forgetting: asyncio.Task[None] | None = None
 
+    def _part(self, number: int, log: RedisLog, settings: ServiceSettings) -> PartitionHub:
+        partition = Partition(EventRing(0, settings.ring_bytes // self.layout.partitions), number, self.layout.id)
+        fanout = Fanout(
+            partition,
+            log_time_ms=lambda: self.parts[number].log_time_ms(),  # noqa: PLW0108 - it does not exist yet
+            hello=self._hello,
+            fell_back=self._fell_back,
+        )
+        feed = PartitionFeed(
+            partition, fanout, log, log.locator, log.keys, changed=self._schedule_flush, moved=self._tell_moved
+        )
+        log.on_given_up = feed.reconnect
+        log.on_moved = feed.move
+        return PartitionHub(partition, fanout, feed, log)
+
     # -- what routes may ask
 
     @property
-    def position(self) -> Cursor:
-        """The position that live subscribers have."""
-        return self._partition.flushed_cursor
+    def position(self) -> AnyCursor:
+        """The position that live subscribers have; empty until a clock was read for the first time."""
+        known = [(part.partition.number, part.partition.flushed_cursor) for part in self.parts if part.partition.epoch]
+        if not self.layout.id or not known:
+            return self.parts[0].partition.flushed_cursor
+        return VectorCursor.of(self.layout.id, known)
 
     @property
-    def epoch(self) -> str:
-        """The epoch of the clock as last read; the position's own is the one in which its id was minted."""
-        return self._partition.epoch
+    def metric_count(self) -> int:
+        """How many metrics the directories hold."""
+        return sum(len(part.partition.tails) for part in self.parts)
 
     @property
-    def tails(self) -> Mapping[str, int]:
-        """The directory: metric → last id."""
-        return self._partition.tails
+    def metrics(self) -> Iterable[str]:
+        """The metrics of the directories."""
+        return chain.from_iterable(part.partition.tails for part in self.parts)
 
     @property
     def counters(self) -> Counter[str]:
-        """What happened how often."""
-        return self._partition.totals()
+        """What happened how often, over all partitions; see `count`."""
+        if len(self.parts) == 1:
+            return self.parts[0].partition.totals()
+        return sum((part.partition.totals() for part in self.parts[1:]), Counter(self.parts[0].partition.totals()))
+
+    def count(self, name: str) -> None:
+        """Count one more of what happened."""
+        self.parts[0].partition.counters[name] += 1
 
     @property
     def clock_age_s(self) -> float:
-        """Seconds since the clock was last read."""
-        return self._feed.clock_age_s
+        """Seconds since the clock was last read, of the partition where that is longest ago."""
+        return max(part.feed.clock_age_s for part in self.parts)
 
     @property
     def trouble(self) -> str:
         """Why the last read of the log failed; empty if it did not."""
-        return self._feed.trouble
+        return next((part.feed.trouble for part in self.parts if part.feed.trouble), "")
 
     @property
     def ready(self) -> bool:
-        """Whether the position is known and was lately compared with the clock, and live frames can arrive."""
-        return self._feed.ready
+        """Whether the position of some partition is known and was lately compared with its clock; see `degraded`."""
+        return any(part.feed.ready for part in self.parts)
 
-    async def tails_matching(
-        self, patterns: Collection[Pattern], narrowed_to: Iterable[str], tails: Mapping[str, int] | None = None
+    @property
+    def degraded(self) -> list[int]:
+        """The partitions that are not ready, if others are."""
+        missing = [part.partition.number for part in self.parts if not part.feed.ready]
+        return missing if len(missing) < len(self.parts) else []
+
+    async def tails_matching(self, patterns: Collection[Pattern], narrowed_to: Iterable[str]) -> dict[str, int]:
+        """Return the part of the directories that is selected and may be seen; see `part_of`."""
+        allowed, turns = tuple(narrowed_to), Turns(self._max_matching_s)
+        found: dict[str, int] = {}
+        for part in self.parts:
+            found |= await part_of(part.partition.tails, patterns, allowed, turns)
+        return found
+
+    async def matching(
+        self, patterns: Collection[Pattern], narrowed_to: Iterable[str], tails: Mapping[str, int]
     ) -> dict[str, int]:
-        """Return the part of the directory, or of the one given, that is selected and may be seen; see `part_of`."""
-        every = self.tails if tails is None else tails
-        return await part_of(every, patterns, narrowed_to, Turns(self._max_matching_s))
+        """Return the part of a directory that is selected and may be seen; see `part_of`."""
+        return await part_of(tails, patterns, narrowed_to, Turns(self._max_matching_s))
 
     def add_observer(self, callback: Callable[[RingEntry], None]) -> None:
         """Call back for each applied live batch; must be quick."""
-        self._fanout.observe(callback)
+        for part in self.parts:
+            part.fanout.observe(callback)
 
-    def on_inbox(self, callback: Callable[[str, bytes], None]) -> None:
-        """Call back with (channel, payload) for each message on an inbox channel; must be quick."""
-        self._feed.on_inbox = callback
+    def on_inbox(self, callback: Callable[[str, bytes], None], number: int = 0) -> None:
+        """Call back with (channel, payload) for each message on an inbox channel, heard at a partition's server."""
+        self.parts[number].feed.on_inbox = callback
 
     def log_time_ms(self) -> float:
         """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
-        return time.time() * 1e3 + self._reads.clock_offset_ms
+        known = next((part for part in self.parts if part.partition.epoch), self.parts[0])
+        return known.log_time_ms()
 
-    def start_id(self, replay: Replay) -> int:
-        """Return the id after which a subscription starts that attaches now without a cursor."""
-        return start_id(replay, self._partition.flushed, self.log_time_ms())
+    def start_ids(self, replay: Replay) -> list[int]:
+        """Return for each partition the id after which a subscription starts that attaches now without a cursor."""
+        return [start_id(replay, part.partition.flushed, part.log_time_ms()) for part in self.parts]
 
     def gauges(self) -> dict[str, float]:
-        """Return what is held right now."""
-        subscriptions = self._fanout.subscriptions
-        live = sum(subscription.live for subscription in subscriptions)
+        """Return what is held right now, over all partitions."""
+        gauges: Counter[str] = Counter()
+        position_ms = 0.0
+        for part in self.parts:
+            live = sum(subscription.live for subscription in part.fanout.subscriptions)
+            of_one = part.partition.gauges() | part.feed.gauges()
+            position_ms = max(position_ms, of_one["position_ms"])
+            for name, value in of_one.items():
+                gauges[name] = max(gauges[name], value) if name == "look_age_s" else gauges[name] + value  # type: ignore[assignment]
+            gauges["subscriptions_live"] += live
+            gauges["subscriptions_catching_up"] += len(part.fanout.subscriptions) - live
+            gauges["subscriptions_slow"] += sum(one.slow for one in part.fanout.subscriptions)
+            gauges["subscriptions_parked"] += sum(one.parked is not None for one in part.fanout.subscriptions)
+            gauges["selections"] += part.fanout.selection_count
         return {
-            "subscriptions_live": live,
-            "subscriptions_catching_up": len(subscriptions) - live,
-            "subscriptions_slow": sum(subscription.slow for subscription in subscriptions),
-            "subscriptions_parked": sum(subscription.parked is not None for subscription in subscriptions),
-            "selections": self._fanout.selection_count,
+            **gauges,
+            "position_ms": position_ms,
             "log_skipped_entries": self.log.skipped_entries,
             "loop_late_s": self.late_s,
             "loop_tasks": len(asyncio.all_tasks()),
-            **self._partition.gauges(),
-            **self._feed.gauges(),
         }
 
     # -- life
 
     async def start(self) -> None:
         """Start the feed and the timers; returns at once, also without Redis."""
-        self._tasks = [
-            asyncio.create_task(self._feed.listen(), name="tidewire-live"),
-            asyncio.create_task(self._feed.run(), name="tidewire-continuity"),
-            asyncio.create_task(self._close_intervals(), name="tidewire-intervals"),
-            asyncio.create_task(self._watch_loop(), name="tidewire-lateness"),
-        ]
+        self._tasks = [asyncio.create_task(self._watch_loop(), name="tidewire-lateness")]
+        for part in self.parts:
+            self._tasks += [
+                asyncio.create_task(part.feed.listen(), name="tidewire-live"),
+                asyncio.create_task(part.feed.run(), name="tidewire-continuity"),
+                asyncio.create_task(self._close_intervals(part), name="tidewire-intervals"),
+            ]
+        if len(self.parts) > 1:
+            self._tasks.append(asyncio.create_task(self._watch_partitions(), name="tidewire-partitions"))
         for task in self._tasks:
             task.add_done_callback(_report)
 
@@ -195,7 +250,7 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._feed.close()
+        await asyncio.gather(*(part.feed.close() for part in self.parts))
         if self._flush_due is not None:
             self._flush_due.cancel()
 
@@ -206,10 +261,25 @@ class Hub:
             await asyncio.sleep(CHECK_S)
             self.late_s = max(0.0, time.monotonic() - due, self.late_s * 0.9)
 
+    async def _watch_partitions(self) -> None:
+        """Tell the subscribers of a partition when it does not answer, and when it does again."""
+        began = time.monotonic()
+        while True:
+            await asyncio.sleep(CHECK_S)
+            for part in self.parts:
+                number, age_s = part.partition.number, min(part.feed.clock_age_s, time.monotonic() - began)
+                if age_s > _AWAY_S:
+                    since_ms = self.away.setdefault(number, (time.time() - age_s) * 1e3)
+                    for joint in tuple(self._joints):
+                        joint.say_away(number, since_ms)
+                elif part.partition.epoch and self.away.pop(number, None) is not None:
+                    for joint in tuple(self._joints):
+                        joint.say_back(number)
+
     # -- flush
 
     def _schedule_flush(self) -> None:
-        if self._flush_due is not None or not self._fanout.dirty:
+        if self._flush_due is not None or not any(part.fanout.dirty for part in self.parts):
             return
         loop = asyncio.get_running_loop()
         due = self._last_flush + max(self._tick_s, min(_FLUSH_SHARE * self._flush_s, _MAX_GAP_S))
@@ -218,95 +288,130 @@ class Hub:
     def _flush(self) -> None:
         self._flush_due = None
         began = time.monotonic()
-        self._fanout.flush()
+        dirty = [part for part in self.parts if part.fanout.dirty]
+        if len(self.parts) == 1:
+            self.parts[0].fanout.flush()
+        else:
+            before = {part.partition.number: part.partition.flushed_cursor for part in self.parts}
+            with self._cork.holding(before):
+                for part in dirty:
+                    part.fanout.flush()
         self._last_flush = time.monotonic()
         self._flush_s = self._last_flush - began
-        self.latencies.add((self.log_time_ms() - id_ms(self._partition.flushed)) / 1e3)
+        for part in dirty:
+            self.latencies.add((part.log_time_ms() - id_ms(part.partition.flushed)) / 1e3)
         self._tell_moved()
 
     def _tell_moved(self) -> None:
         self._moved.set()
         self._moved = asyncio.Event()
 
-    async def _close_intervals(self) -> None:
-        """Sync the clock just after each edge of an interval, and hand out what that closes."""
+    async def _close_intervals(self, part: PartitionHub) -> None:
+        """Sync a partition's clock just after each edge of an interval, and hand out what that closes."""
+        fanout = part.fanout
         while True:
-            if not self._fanout.conflated:
+            if not fanout.conflated:
                 self._intervals_wanted.clear()
                 await self._intervals_wanted.wait()
-            every = {selection.every_ms for selection in self._fanout.conflated}
-            now_ms = self.log_time_ms()
+            every = {selection.every_ms for selection in fanout.conflated}
+            now_ms = part.log_time_ms()
             due_ms = min(((int(now_ms) // every_ms + 1) * every_ms for every_ms in every), default=now_ms + 100)
             await asyncio.sleep((due_ms - now_ms + _EDGE_MS) / 1e3)
             try:
-                await self.sync_clock()
+                await part.feed.sync_clock()
             except LogUnavailable:
                 continue
-            await self._fanout.close_intervals_in_turns()
+            await fanout.close_intervals_in_turns()
             self._tell_moved()
 
     # -- subscriptions
 
+    def _touched(self, request: SubscriptionRequest) -> Sequence[int]:
+        """Return the partitions in which a request has a place."""
+        patterns = compile_patterns(request.patterns)
+        return self.layout.touched([one.text for one in patterns] if all(one.literal for one in patterns) else None)
+
     def attaches_at_once(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> bool:
         """Tell whether `attach` needs no `match` before it, since it holds the event loop for a moment only."""
-        return self._fanout.attaches_at_once(request, narrowed_to)
+        return all(part.fanout.attaches_at_once(request, narrowed_to) for part in self.parts)
 
-    async def match(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> Matched | None:
-        """Match the patterns of a subscription that is to be attached next; None where that takes no time.
+    async def match(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> dict[int, Matched]:
+        """Match the patterns of a subscription that is to be attached next, where that takes time.
 
         Raises:
             LimitExceeded: matching takes too long.
         """
-        if self._fanout.attaches_at_once(request, narrowed_to):
-            return None
-        return await self._fanout.match(request, narrowed_to, Turns(self._max_matching_s))
+        turns = Turns(self._max_matching_s)
+        return {
+            number: await self.parts[number].fanout.match(request, narrowed_to, turns)
+            for number in self._touched(request)
+            if not self.parts[number].fanout.attaches_at_once(request, narrowed_to)
+        }
 
     def attach(
-        self, request: SubscriptionRequest, sink: Sink, *, narrowed_to: tuple[str, ...], matched: Matched | None = None
-    ) -> Subscription:
-        """Return a new subscription, catching up; the caller drives it with `catch_up`."""
-        subscription = self._fanout.attach(request, sink, narrowed_to=narrowed_to, matched=matched)
+        self,
+        request: SubscriptionRequest,
+        sink: Sink,
+        *,
+        narrowed_to: tuple[str, ...],
+        matched: Mapping[int, Matched] | None = None,
+    ) -> Subscription | JointSubscription:
+        """Return a new subscription, catching up; the caller drives each of its parts with `catch_up`."""
+        matched = matched or {}
         if request.every_ms:
             self._intervals_wanted.set()
-        return subscription
+        if not self.layout.id:
+            own = _resumed(request, 0, 0)
+            return self.parts[0].fanout.attach(own, sink, narrowed_to=narrowed_to, matched=matched.get(0))
+        hello = {"time_ms": round(self.log_time_ms()), **self._hello}
+        joint = JointSubscription(self.layout.id, sink, request, self._cork, hello)
+        for number in self._touched(request):
+            self.parts[number].fanout.attach(
+                _resumed(request, number, self.layout.id),
+                joint.sink_of(number),
+                narrowed_to=narrowed_to,
+                matched=matched.get(number),
+                make=joint.join,
+            )
+        self._joints.add(joint)
+        return joint
 
-    def detach(self, subscription: Subscription) -> None:
+    def detach(self, subscription: Subscription | JointSubscription) -> None:
         """Forget a subscription."""
-        self._fanout.detach(subscription)
-        if self._fanout.leaving and (self._forgetting is None or self._forgetting.done()):
-            self._forgetting = asyncio.create_task(self._fanout.forget_leaving(), name="tidewire-leaving")
+        for part in subscription.parts:
+            self.parts[part.partition.number].fanout.detach(part)
+        if isinstance(subscription, JointSubscription):
+            self._joints.discard(subscription)
+            subscription.close()
+        leaving = [part.fanout for part in self.parts if part.fanout.leaving]
+        if leaving and (self._forgetting is None or self._forgetting.done()):
+            self._forgetting = asyncio.create_task(_forget_leaving(leaving), name="tidewire-leaving")
             self._forgetting.add_done_callback(_report)
-
-    def fall_back(self, subscription: Subscription) -> None:
-        """Let a live subscription whose socket is full catch up from what it was handed."""
-        self._fanout.fall_back(subscription)
 
     def _fell_back(self, subscription: Subscription) -> None:
         if self.on_fall_back is not None:
             self.on_fall_back(subscription)
-
-    async def sync_clock(self) -> Clock:
-        """Return the clock of a sync that begins later than this call.
-
-        Raises:
-            LogUnavailable: Redis did not answer.
-        """
-        return await self._feed.sync_clock()
 
     async def moved(self) -> None:
         """Wait until the hub may have moved, at most one check interval."""
         await wait_at_most(self._moved, CHECK_S)
 
     async def catch_up(
-        self, effects: Effects[None], drained: Callable[[], Coroutine[Any, Any, None]], pending: Effect | None = None
+        self,
+        part: Subscription,
+        effects: Effects[None],
+        drained: Callable[[], Coroutine[Any, Any, None]],
+        pending: Effect | None = None,
     ) -> None:
-        """Drive one subscription until it is live; reads that fail are repeated until Redis is back.
+        """Drive a subscription in one partition until it is live; reads that fail are repeated until Redis is back.
 
         Args:
-            effects: of `Subscription.run` or `Subscription.catch_up`.
+            part: the subscription.
+            effects: of its `run` or `catch_up`.
             drained: waits until the socket accepts bytes again.
             pending: the effect that it has already yielded, if it has begun.
         """
+        partition, _, feed, _ = self.parts[part.partition.number]
 
         async def perform(effect: Effect) -> Any:
             pause_s = 0.1
@@ -314,9 +419,9 @@ class Hub:
                 try:
                     match effect:
                         case SyncClock():
-                            return await self.sync_clock()
+                            return await feed.sync_clock()
                         case ReadEntries() | ReadLast():
-                            return await self._reads.shared(effect)
+                            return await feed.reads.shared(effect)
                         case Wait():
                             return await self.moved()
                         case Turn():
@@ -324,11 +429,29 @@ class Hub:
                         case Drain():
                             return await drained()
                 except LogUnavailable:
-                    self._partition.counters["reads_repeated"] += 1
+                    partition.counters["reads_repeated"] += 1
                     await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))  # noqa: S311 - jitter
                     pause_s = min(1.0, pause_s * 2)
 
         await run_effects(effects, perform, pending)
+
+
+def _resumed(request: SubscriptionRequest, number: int, layout: int) -> SubscriptionRequest:
+    """Return a request as it concerns one partition.
+
+    A cursor of another layout begins nowhere here: it is reset. One that lacks the partition says nothing of it.
+    """
+    cursor = request.cursor
+    if cursor is None or (not layout and isinstance(cursor, Cursor)):
+        return request
+    known = isinstance(cursor, VectorCursor) and cursor.layout == layout
+    own = cursor.part(number) if known and isinstance(cursor, VectorCursor) else _NOWHERE
+    return msgspec.structs.replace(request, cursor=own)
+
+
+async def _forget_leaving(fanouts: Iterable[Fanout]) -> None:
+    for fanout in fanouts:
+        await fanout.forget_leaving()
 
 
 def _report(task: asyncio.Task[None]) -> None:

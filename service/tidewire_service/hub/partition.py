@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tidewire.model.cursor import Cursor, id_ms
+from tidewire.model.vector_cursor import EPOCH_CHARS, AnyCursor, VectorCursor
 from tidewire.redislog.lineage import Clock, Fork, Watermark, minting_epoch
 from tidewire_service.hub.counters import COUNTERS
 from tidewire_service.hub.event_ring import EventRing, RingEntry
@@ -24,8 +25,11 @@ class Partition:
 
     Args:
         ring: the batches after its floor; bounded in bytes and batches.
+        number: of the partition in its layout.
+        layout: the id of the layout; 0 for a log of one partition.
 
     Attributes:
+        number: as given.
         epoch: the epoch in which the position is stated; empty until the clock was read for the first time.
         position: everything up to this id was applied or skipped.
         flushed: every live subscription was handed everything of its selection up to this id; at most the position.
@@ -37,9 +41,11 @@ class Partition:
         counters: what happened how often; the names are `counters.COUNTERS`.
     """
 
-    __slots__ = ("chain", "clock", "counters", "epoch", "flushed", "position", "ring", "tails")
+    __slots__ = ("_layout", "chain", "clock", "counters", "epoch", "flushed", "number", "position", "ring", "tails")
 
-    def __init__(self, ring: EventRing) -> None:
+    def __init__(self, ring: EventRing, number: int = 0, layout: int = 0) -> None:
+        self.number = number
+        self._layout = layout
         self.epoch = ""
         self.position = 0
         self.flushed = 0
@@ -58,6 +64,15 @@ class Partition:
     def cursor(self, id_: int) -> Cursor:
         """Return the cursor of an id: the same before and after a restart of Redis (docs/protocol.md rule 14)."""
         return Cursor(minting_epoch(self.chain, id_), id_)
+
+    def named(self, cursor: Cursor) -> AnyCursor:
+        """Return a cursor of this partition as it is told, in an event about this partition alone."""
+        return VectorCursor.of(self._layout, [(self.number, cursor)]) if self._layout else cursor
+
+    def completed(self, cursor: Cursor) -> Cursor:
+        """Return a cursor with the whole of its epoch, of which a vector names the beginning."""
+        epoch = next((fork.epoch for fork in reversed(self.chain) if fork.epoch.startswith(cursor.epoch)), "")
+        return Cursor(epoch, cursor.id) if epoch and len(cursor.epoch) == EPOCH_CHARS else cursor
 
     @property
     def flushed_cursor(self) -> Cursor:

@@ -19,6 +19,7 @@ from tidewire.errors import InvalidInput
 from tidewire.model.batch import labels_of_series_key
 from tidewire.model.cursor import Cursor, id_from_ms
 from tidewire.model.sse import encode_event
+from tidewire.model.vector_cursor import AnyCursor
 from tidewire.redislog.calls import LastReading
 from tidewire.redislog.lineage import Clock, resolve_cursor
 from tidewire_service.hub.conflated_selection import ConflatedSelection
@@ -79,7 +80,7 @@ class SubscriptionRequest(msgspec.Struct, frozen=True, kw_only=True):
     patterns: tuple[str, ...]
     labels: Mapping[str, str] = {}
     replay: Replay = Replay("last")
-    cursor: Cursor | None = None
+    cursor: AnyCursor | None = None
     every_ms: int = 0
     on_slow: OnSlow = OnSlow.CATCHUP
 
@@ -123,9 +124,12 @@ class LiveSet(Protocol):
     def go_live(self, subscription: Subscription) -> None:
         """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
 
+    def fall_back(self, subscription: Subscription) -> None:
+        """Let a live subscription whose socket is full catch up from what it was handed."""
+
 
 class Subscription:
-    """One subscriber's place in the hub.
+    """One subscriber's place in one partition.
 
     Attributes:
         cursor: while catching up, everything up to here was handed to the socket; while live, see `Partition.flushed`.
@@ -162,7 +166,7 @@ class Subscription:
         self.selection = selection
         self.sink = sink
         self.replay = request.replay
-        self._resume = request.cursor
+        self._resume = request.cursor if isinstance(request.cursor, Cursor) else None
         self.cursor = Cursor("", 0)
         self.live = False
         self.ended = False
@@ -173,6 +177,26 @@ class Subscription:
         self._told_forgot = 0
         self._carry = Conflator(request.every_ms) if request.every_ms else None
         self._emitted = 0
+
+    @property
+    def parts(self) -> Iterable[Subscription]:
+        """What has a place in one partition each."""
+        return (self,)
+
+    @property
+    def partition(self) -> Partition:
+        """Where it is."""
+        return self._partition
+
+    @property
+    def owner(self) -> Any:
+        """What the subscriber's stream knows it by."""
+        return self
+
+    def fall_back(self) -> None:
+        """Catch up from what was handed, if it is live: the socket is full."""
+        if self.live:
+            self._fanout.fall_back(self)
 
     def hand(self, data: bytes, cursor: Cursor) -> bool:
         """Hand bytes to the socket; the cursor moves when the socket has them."""
@@ -212,7 +236,7 @@ class Subscription:
                 if self._fanout.enter_some(self.selection):
                     yield Turn()
                     continue
-                if not self._announce or self._announce_live():
+                if self._may_go_live():
                     self._fanout.go_live(self)
                     return
                 continue
@@ -277,7 +301,8 @@ class Subscription:
         def skipped(left_out: Skipped) -> bytes:
             metric, batches, first, last = left_out
             partition.counters["batches_skipped"] += batches
-            return skipped_event(metric, batches, partition.cursor(first), partition.cursor(last))
+            ends = (partition.named(partition.cursor(id_)) for id_ in (first, last))
+            return skipped_event(metric, batches, *ends)
 
         after = self.cursor.id
         spared = ((after, skipped(some)) for some in spent(left_out))
@@ -313,7 +338,10 @@ class Subscription:
         self._partition.counters["pages_discarded"] += 1
         return False
 
-    def _announce_live(self) -> bool:
+    def _may_go_live(self) -> bool:
+        """Announce it if that is due; return False if the socket is full now."""
+        if not self._announce:
+            return True
         self._announce = False
         return self.hand(live_event(self._partition.cursor(self.cursor.id)), self.cursor)
 
@@ -391,13 +419,15 @@ class Subscription:
         partition = self._partition
         self._announce = True  # rule 14: else a catch-up without data would repeat the gap at each reconnect
         partition.counters["gaps_trimmed"] += 1
-        return trimmed_gap_event(hole.metric, partition.cursor(hole.after), partition.cursor(hole.upto))
+        after, upto = (partition.named(partition.cursor(id_)) for id_ in (hole.after, hole.upto))
+        return trimmed_gap_event(hole.metric, after, upto)
 
     def _resolve(self) -> Effects[bool]:
         """Resolve a cursor of another epoch, or ahead of the hub (rules 3 and 10); return whether it moved."""
         partition = self._partition
         clock: Clock = yield SyncClock()
         yield Drain()
+        self.cursor = partition.completed(self.cursor)
         epoch, id_ = self.cursor
         if epoch == partition.epoch:
             if id_ > self.selection.flushed and clock.epoch == epoch and id_ > clock.id:
@@ -419,7 +449,8 @@ class Subscription:
         partition.counters["gaps_lost"] += 1
         self._announce = True
         last = Cursor(self.cursor.epoch, max(lost_from, upto))  # the cursor may lie before the loss; its end is unknown
-        self.hand(lost_gap_event(partition.cursor(lost_from), last, partition.cursor(cursor.id)), cursor)
+        after, upto_cursor = partition.named(partition.cursor(lost_from)), partition.named(last)
+        self.hand(lost_gap_event(after, upto_cursor, partition.cursor(cursor.id)), cursor)
 
     def _reset(self) -> Effects[None]:
         """Announce that the log itself was lost, and start anew as the replay asks."""
@@ -429,9 +460,13 @@ class Subscription:
         start = self._start()
         # before a snapshot the id is empty: a client that is cut within it starts anew, and misses nothing (row 14)
         id_ = "" if self.replay.kind == "last" else str(partition.cursor(start.id))
-        self.hand(reset_event(partition.epoch, id_), start)
+        self.hand(reset_event(partition.epoch, id_, self._concerns()), start)
         if self.replay.kind == "last":
             yield from self._snapshot()
+
+    def _concerns(self) -> Mapping[str, Any] | None:
+        """Return which partition and metrics an event is about; None for a log of one."""
+        return None
 
     # -- the beginning
 

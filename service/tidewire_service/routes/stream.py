@@ -15,9 +15,9 @@ from litestar.openapi.spec.enums import OpenAPIType
 from litestar.types import ASGIApp, HTTPScope, Receive, Scope, Send
 
 from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
-from tidewire.model.cursor import Cursor
 from tidewire.model.durations import parse_duration_ms
 from tidewire.model.pattern import compile_patterns
+from tidewire.model.vector_cursor import parse_cursor
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.hub.conflation import MAX_SERIES
 from tidewire_service.hub.hub import Hub
@@ -49,7 +49,7 @@ def parse_stream_request(query_string: bytes, last_event_id: str, max_patterns: 
     """
     request, cursor = parse_stream_query(query_string, max_patterns)
     given = last_event_id or cursor
-    return msgspec.structs.replace(request, cursor=Cursor.parse(given)) if given else request
+    return msgspec.structs.replace(request, cursor=parse_cursor(given)) if given else request
 
 
 @lru_cache(maxsize=512)
@@ -99,7 +99,7 @@ async def check_width(request: StreamRequest, streams: Streams) -> None:
         LimitExceeded: more than `max_metrics_per_stream` match now.
     """
     hub, max_metrics = streams.hub, streams.settings.max_metrics_per_stream
-    if len(hub.tails) <= max_metrics:
+    if hub.metric_count <= max_metrics:
         return
     found = len(await _matching(request, hub))
     if found > max_metrics:
@@ -201,7 +201,7 @@ class StreamShortcut:
         except (InvalidInput, LimitExceeded):
             return None
         hub, max_metrics = self._streams.hub, self._streams.settings.max_metrics_per_stream
-        if request.every_ms or len(hub.tails) > max_metrics:
+        if request.every_ms or hub.metric_count > max_metrics:
             return None
         return request if hub.attaches_at_once(request, request.identity.scopes.narrowed_to) else None
 

@@ -11,6 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -20,9 +21,10 @@ from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.http_server.stepped_send import step
 from tidewire_service.http_server.stream_writer import StreamWriter
-from tidewire_service.hub.effects import Drain
+from tidewire_service.hub.effects import Drain, Effect, Effects
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.joint_subscription import JointSubscription
 from tidewire_service.hub.subscription import Sink, Subscription
 from tidewire_service.settings import ServiceSettings
 
@@ -83,12 +85,12 @@ class Stream:
         self._send = send
         self._settings = settings
         self._parked: asyncio.Task[None] | None = None
-        self._catching: asyncio.Task[None] | None = None
+        self._catching: dict[Subscription, asyncio.Task[None]] = {}  # by what is caught up, in one partition each
         self._writer = writer
         if writer is not None:
             writer.park = self._park_chunk
         self._abort = abort
-        self.subscription: Subscription | None = None
+        self.subscription: Subscription | JointSubscription | None = None
         self._wrote = False
         self.identity = ANYONE
         self.last_write = time.monotonic()
@@ -133,9 +135,10 @@ class Stream:
 
     async def drained(self) -> None:
         """Wait until the parked bytes have been written."""
-        if self._parked is not None:
-            await asyncio.shield(self._parked)
-            self._parked = None
+        while (parked := self._parked) is not None:
+            await asyncio.shield(parked)
+            if self._parked is parked:  # else another part has written since, and it is full again
+                self._parked = None
         if self.subscription is not None:
             self.subscription.written()
 
@@ -150,9 +153,9 @@ class Stream:
         """Write an SSE comment, unless bytes are parked."""
         if self._parked is not None and not self._parked.done():
             return
-        live = self.subscription is not None and self.subscription.live
-        if not self.write(HEARTBEAT) and live and self.subscription is not None:
-            self._hub.fall_back(self.subscription)
+        if not self.write(HEARTBEAT) and self.subscription is not None:
+            for part in self.subscription.parts:
+                part.fall_back()
 
     # -- tasks
 
@@ -163,31 +166,38 @@ class Stream:
         nothing to replay, or with a cursor within the event ring, is live at once.
         """
         assert self.subscription is not None  # noqa: S101 - set before `begin`
-        effects = self.subscription.run()
         self.write(encode_retry(retry_ms(self._settings)))
+        for part in self.subscription.parts:
+            self._begin(part)
+
+    def _begin(self, part: Subscription) -> None:
+        effects = part.run()
         if self._writer is None or self._writer.paused:
-            self._follow(self._hub.catch_up(effects, self.drained))
+            self._follow(part, effects)
             return
         try:
             while type(pending := next(effects)) is Drain and self._writer.held_bytes < _CORK_BYTES:
                 pass  # nothing is parked, so there is no drain to wait for
         except StopIteration:
             return
-        self._follow(self._hub.catch_up(effects, self.drained, pending))
+        self._follow(part, effects, pending)
 
-    def catch_up(self) -> None:
-        """Start catching up; there is at most one task at a time."""
+    def catch_up(self, part: Subscription) -> None:
+        """Start catching up in a partition; there is at most one task of each at a time."""
         if self.subscription is not None and not self.ended.done():
-            self._follow(self._hub.catch_up(self.subscription.catch_up(), self.drained))
+            self._follow(part, part.catch_up())
 
-    def _follow(self, catching_up: Coroutine[Any, Any, None]) -> None:
-        self._catching = asyncio.ensure_future(catching_up)
-        self._catching.add_done_callback(self._caught_up)
+    def _follow(self, part: Subscription, effects: Effects[None], pending: Effect | None = None) -> None:
+        task = asyncio.ensure_future(self._hub.catch_up(part, effects, self.drained, pending))
+        self._catching[part] = task
+        task.add_done_callback(partial(self._caught_up, part))
 
-    def _caught_up(self, task: asyncio.Task[None]) -> None:
+    def _caught_up(self, part: Subscription, task: asyncio.Task[None]) -> None:
+        if self._catching.get(part) is task:
+            del self._catching[part]
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._hub.counters["stream_errors"] += 1
+        self._hub.count("stream_errors")
         logger.error("stream_failed", exc_info=error)
         self.end(EndReason.ERROR)
 
@@ -202,8 +212,9 @@ class Stream:
 
     async def close(self, reason: EndReason) -> None:
         """End the response: send `bye` if the peer still reads, otherwise abort."""
-        if self._catching is not None:
-            self._catching.cancel()
+        catching = tuple(self._catching.values())
+        for task in catching:
+            task.cancel()
         stalled = self._parked is not None and not self._parked.done()
         if reason is not EndReason.CLIENT_GONE and not stalled:
             self.write(bye(reason, self._settings))
@@ -214,7 +225,7 @@ class Stream:
             self._abort()
         if reason is not EndReason.CLIENT_GONE and not stalled:
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
-        tasks = [task for task in (self._catching, self._parked) if task is not None]
+        tasks = [*catching, *filter(None, [self._parked])]
         if tasks:
             await asyncio.gather(*tasks, return_exceptions=True)
         self.subscription = self._writer = None  # breaks a cycle that only the garbage collector would free

@@ -16,6 +16,7 @@ from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.fanout import Matched
 from tidewire_service.hub.hub import Hub
+from tidewire_service.hub.joint_subscription import JointSubscription
 from tidewire_service.hub.subscription import OnSlow, Subscription, SubscriptionRequest
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, request_id
@@ -71,7 +72,7 @@ class Streams:
         self.settings = settings
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
         self.draining = False
-        self._open: dict[Subscription, Stream] = {}
+        self._open: dict[Subscription | JointSubscription, Stream] = {}
         self._sweeper: asyncio.Task[None] | None = None
         hub.on_fall_back = self._on_fall_back
 
@@ -85,7 +86,7 @@ class Streams:
         start: Send,
         send: Send,
         request: StreamRequest,
-        matched: Matched | None = None,
+        matched: Mapping[int, Matched] | None = None,
     ) -> None:
         """Answer one request with a stream, until it ends.
 
@@ -191,13 +192,13 @@ class Streams:
             await asyncio.gather(self._sweeper, return_exceptions=True)
 
     def _on_fall_back(self, subscription: Subscription) -> None:
-        stream = self._open.get(subscription)
+        stream = self._open.get(subscription.owner)
         if stream is None:
             return
         if subscription.slow and subscription.on_slow is OnSlow.DISCONNECT:
             stream.end(EndReason.SLOW)
         else:
-            stream.catch_up()
+            stream.catch_up(subscription)
 
     async def _sweep(self) -> None:
         """Send heartbeats and end overdue streams, once a second."""
