@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -17,17 +17,20 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from tidewire.errors import LogUnavailable
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.auth.authenticator import Authenticator
 from tidewire_service.auth.request_rates import RequestRates
 from tidewire_service.auth.tickets import Tickets
 from tidewire_service.auth.tokens import TokenStore
 from tidewire_service.history.rates import Rates
 from tidewire_service.http_server.slow_clients import SlowClients
+from tidewire_service.hub.counters import summed
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.group_commit import GroupCommit
+from tidewire_service.ingest.group_commit import GroupCommits
 from tidewire_service.ingest.inbox import Inbox
 from tidewire_service.ingest.sweeper import sweep_each_minute
 from tidewire_service.limit_counters import LimitCounters
+from tidewire_service.log_opening import open_log
 from tidewire_service.operations.memory import Memory
 from tidewire_service.operations.readiness import Readiness
 from tidewire_service.operations.redis_checks import check_when_reached
@@ -66,35 +69,33 @@ if TYPE_CHECKING:
 __all__ = ["create_app"]
 
 
-def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker: int | None = None) -> Litestar:
+def create_app(
+    settings: ServiceSettings, *, log: PartitionedLog | RedisLog | None = None, worker: int | None = None
+) -> Litestar:
     """Return the service as an ASGI app; nothing is connected before its lifespan starts.
 
     Args:
         settings: of the service.
-        log: the Redis log to use, closed with the app; if None, one is opened by the settings.
+        log: the log to use, closed with the app; if None, one is opened by the settings.
         worker: number of this process, if several share the port; else None.
 
-    The app's state has ``hub``, ``streams``, ``inbox``, ``readiness`` and ``drain``, a coroutine function that ends all
-    streams within `drain_s`; a server awaits it before it waits for its connections, and registers each connection with
-    ``slow_clients``.
+    The app's state has ``hub``, ``streams``, ``inboxes``, ``readiness`` and ``drain``, a coroutine function that ends
+    all streams within `drain_s`; a server awaits it before it waits for its connections, and registers each connection
+    with ``slow_clients``.
     """
-    if log is None:
-        log = RedisLog(
-            settings.redis,
-            prefix=settings.prefix,
-            retention=settings.retention,
-            limits=settings.limits,
-            timeout_s=settings.redis_timeout_s,
-        )
-    hub = Hub(log, settings)
+    hub = Hub(open_log(settings) if log is None else log, settings)
+    log = hub.log
     limit_counters = LimitCounters()
     streams = Streams(hub, settings, limit_counters)
     jwt = _jwt(settings)
-    authenticator = Authenticator(TokenStore(log) if settings.auth else None, jwt)
+    authenticator = Authenticator(TokenStore(log.home) if settings.auth else None, jwt)
     streams.end_reason = authenticator.end_reason
     slow_clients = SlowClients(settings, limit_counters)
     memory = Memory(settings.soft_memory_bytes, streams.quota)
-    inbox = Inbox(log, settings.limits, settings.lease_ttl_ms, hub.log_time_ms)
+    inboxes = [
+        Inbox(log, settings.limits, settings.lease_ttl_ms, part.log_time_ms, part.partition.number)
+        for part in hub.parts
+    ]
     rates = Rates()
     readiness = Readiness(hub)
     telemetry = Telemetry()
@@ -102,19 +103,22 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     self_metrics = SelfMetrics(log, telemetry.registry, process, settings.self_metrics_s, hub.log_time_ms)
     # None: not needed with these settings
     tasks: dict[str, Callable[[], Coroutine[Any, Any, None]] | None] = {
-        "redis_checks": lambda: check_when_reached(log),
+        "redis_checks": lambda: check_when_reached(log.home),
         "slow_clients": slow_clients.watch,
-        "inbox": inbox.run,
-        "sweeper": lambda: sweep_each_minute(hub, inbox.lease),
+        "inbox": lambda: _all(inbox.run() for inbox in inboxes),
+        "sweeper": lambda: _all(
+            sweep_each_minute(part, inbox.lease) for part, inbox in zip(hub.parts, inboxes, strict=True)
+        ),
         "tokens": authenticator.watch if settings.auth else None,
         "jwks": None if jwt is None else jwt.watch,
         "memory": memory.watch if settings.soft_memory_bytes else None,
         "self_metrics": self_metrics.publish if settings.self_metrics_s else None,
     }
     failures = Counter(dict.fromkeys(tasks, 0))
-    hub.on_inbox(inbox.on_message)
+    for number, inbox in enumerate(inboxes):
+        hub.on_inbox(inbox.on_message, number)
     hub.add_observer(lambda entry: rates.observe(entry.body))
-    _export_core(telemetry, hub, streams, inbox, failures)
+    _export_core(telemetry, hub, streams, inboxes, failures)
     _export_edge(telemetry, authenticator, streams, slow_clients)
 
     async def drain() -> None:
@@ -142,7 +146,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             await log.close()
 
     tickets = Tickets(log, settings.stream_age_s)
-    commits = GroupCommit(log)
+    commits = GroupCommits(log)
     posts = Posts(hub, settings, telemetry, streams.quota, commits)
     bodies = ForeignBodies(settings, streams.quota, posts.slots)
     influx = InfluxWrites(LineStore(hub, settings, telemetry, streams.quota), bodies)
@@ -172,7 +176,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
             "otlp": _dependency(exports),
             "history_reads": _dependency(HistoryReads(hub, settings)),
             "catalog_reads": _dependency(CatalogReads(hub, rates, settings)),
-            "documents": _dependency(SavedDocuments(log, settings.max_matching_s)),
+            "documents": _dependency(SavedDocuments(log.home, settings.max_matching_s)),
             "readiness": _dependency(readiness),
             "telemetry": _dependency(telemetry),
             "tickets": _dependency(tickets),
@@ -190,7 +194,7 @@ def create_app(settings: ServiceSettings, *, log: RedisLog | None = None, worker
     app.state.update(
         hub=hub,
         streams=streams,
-        inbox=inbox,
+        inboxes=inboxes,
         readiness=readiness,
         drain=drain,
         slow_clients=slow_clients,
@@ -239,13 +243,22 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
     )
 
 
-def _export_core(telemetry: Telemetry, hub: Hub, streams: Streams, inbox: Inbox, failures: Counter[str]) -> None:
+async def _all(running: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run all of some tasks; the first that fails ends the others."""
+    async with asyncio.TaskGroup() as tasks:
+        for one in running:
+            tasks.create_task(one)
+
+
+def _export_core(
+    telemetry: Telemetry, hub: Hub, streams: Streams, inboxes: Sequence[Inbox], failures: Counter[str]
+) -> None:
     telemetry.export("tidewire_hub", lambda: hub.counters)
     telemetry.export("tidewire_hub", hub.gauges, gauge=True)
     telemetry.export_histogram(
         "tidewire_publish_to_write_seconds", "From the append to the write of a flush", hub.latencies
     )
-    telemetry.export("tidewire_inbox", lambda: inbox.counters)
+    telemetry.export("tidewire_inbox", lambda: summed(one.counters for one in inboxes))
     telemetry.export("tidewire_streams", lambda: {"open": len(streams)}, gauge=True)
     telemetry.export("tidewire_stream_ends", lambda: streams.ends, label="reason")  # type: ignore[arg-type,return-value]
     telemetry.export("tidewire_task_failures", lambda: failures, label="task")

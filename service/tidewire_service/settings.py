@@ -46,6 +46,9 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
     prefix: Annotated[str, Option("first part of every Redis key, without braces")] = default_of(
         ClientSettings, "prefix"
     )
+    partitions: Annotated[
+        int, Option("partitions of a log that does not exist yet: 1, 2, 4 or 8; it keeps them", minimum=1, maximum=8)
+    ] = 1
     redis_timeout_s: Annotated[float, Option("deadline of one Redis command", minimum=0.05, maximum=60)] = (
         REDIS_TIMEOUT_S
     )

@@ -267,7 +267,7 @@ async def test_doctor_says_that_a_token_may_not_publish(
     tidewire: Command, start_service: StartService, valkey: Valkey
 ) -> None:
     service = await start_service(auth=True)
-    store = TokenStore(service.app.state.hub.log)
+    store = TokenStore(service.app.state.hub.log.home)
     for scopes, said in (
         (Scopes(subscribe=("**",)), "this token may not publish"),
         (Scopes(publish=("**",), subscribe=("**",)), "take readings"),

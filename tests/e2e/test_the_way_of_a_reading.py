@@ -38,7 +38,7 @@ async def test_the_way_of_a_reading(valkey: Valkey, service: Any, browser: Any, 
 
     # 5 The hub's position is that entry: it has seen everything up to it.
     hub = service.app.state.hub
-    await eventually(lambda: hub.position is not None and str(hub.position.epoch) and hub.tails.get(metric))
+    await eventually(lambda: hub.position is not None and str(hub.position.epoch) and metric in hub.metrics)
     await eventually(lambda: id_ms(hub.position.id) == int(last_id.partition("-")[0]))
 
     # 6 A stream sends each batch with the position as its id, in the bytes that the log holds.

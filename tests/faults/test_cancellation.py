@@ -14,6 +14,7 @@ from tidewire.model.batch import IngestLimits
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.locator import locator_of
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire.redislog.redis_url import parse_redis_url
 from tidewire_service.documents import Documents
 from tidewire_service.hub.live_connection import LiveConnection
@@ -78,7 +79,7 @@ async def test_an_inbox_that_is_told_to_end_ends_whatever_it_is_doing(world: Wor
     feeding = asyncio.create_task(entries())
     try:
         for turn in range(60):
-            inbox = Inbox(log, IngestLimits(), 60)
+            inbox = Inbox(PartitionedLog.of_one(log), IngestLimits(), 60)
             task = asyncio.create_task(inbox.run())
             while not inbox.counters["entries"]:
                 await asyncio.sleep(0.001)

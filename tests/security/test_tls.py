@@ -293,7 +293,7 @@ async def test_the_system_runs_on_a_redis_behind_tls(
         return "by/publish" in (await service.http.get("/v1/catalog")).text
 
     await eventually(arrived)
-    info = await service.app.state.hub.log.info()
+    info = await service.app.state.hub.log.home.info()
     assert info.name == "Redis"
     assert info.version.startswith(tuple("789"))
     assert check_server(info) == []

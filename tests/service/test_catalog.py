@@ -200,7 +200,7 @@ async def test_a_read_after_a_restart_of_redis_waits_for_nothing(
     assert (await service.post({"metric": "a", "value": 1})).status_code == 200
     valkey.restart()
     hub = service.app.state.hub
-    await eventually(lambda: hub.ready and hub.epoch != hub.position.epoch)
+    await eventually(lambda: hub.ready and hub.parts[0].partition.epoch != hub.position.epoch)
 
     def directories() -> int:
         stats = valkey.client.info("commandstats")

@@ -24,7 +24,9 @@ from lanes import bounded
 from servers import Valkey
 
 from tidewire.model.batch import LEAD_MS, encode_batch, make_batch
+from tidewire.model.layout import SINGLE
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.history.directory import Reading
 from tidewire_service.history.history import Span, read_history
 
@@ -91,8 +93,9 @@ def test_a_window_at_any_offset_finds_what_lies_in_it(
         time_ms = make_batch("any", 1.0, time=now_ms + lead_ms, now_ms=now_ms).time[0]
         appended = await log.append([encode_batch(make_batch("any", 1.0, time=time_ms, now_ms=now_ms))])
         span = Span(time_ms - before_ms, time_ms + after_ms, 0)
-        directory = Reading(appended.cursor, now_ms, (await log.tails())[0])
-        found = await read_history(log, directory, {}, span, appended.cursor, max_rows=10**6, max_batches=10**6)
+        tails, clock = await log.tails()
+        directory, parts = Reading(SINGLE, {0: clock}, tails), PartitionedLog.of_one(log)
+        found = await read_history(parts, directory, {}, span, appended.cursor, max_rows=10**6, max_batches=10**6)
         assert time_ms in found.series[0].time.tolist()
         assert all(span.start_ms <= time < time_ms + after_ms for time in found.series[0].time.tolist())
 

@@ -52,13 +52,13 @@ async def test_a_waiting_sync_is_told_of_any_failure_and_the_tracker_goes_on(
         log.failing = True
         for _ in range(2):
             with pytest.raises(LogUnavailable, match="unforeseen"):
-                await asyncio.wait_for(hub.sync_clock(), HANG_S)
+                await asyncio.wait_for(hub.parts[0].feed.sync_clock(), HANG_S)
         assert hub.counters["tracker_errors"] >= 1
         log.failing = False
-        assert (await asyncio.wait_for(hub.sync_clock(), HANG_S)).epoch == hub.position.epoch
+        assert (await asyncio.wait_for(hub.parts[0].feed.sync_clock(), HANG_S)).epoch == hub.position.epoch
         await eventually(lambda: hub.ready)
         log.failing = True
-        waiting = asyncio.create_task(hub.sync_clock())
+        waiting = asyncio.create_task(hub.parts[0].feed.sync_clock())
         await asyncio.sleep(0)
     finally:
         await hub.close()

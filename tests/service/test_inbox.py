@@ -56,7 +56,7 @@ def test_an_entry_is_a_row() -> None:
 async def test_a_published_number_reaches_stream_history_and_catalogue(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
-    inbox = service.app.state.inbox
+    inbox = service.app.state.inboxes[0]
     await eventually(lambda: inbox.lease.owns)
     lines = []
 
@@ -108,7 +108,7 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     client = valkey.client
-    await eventually(lambda: service.app.state.inbox.lease.owns)
+    await eventually(lambda: service.app.state.inboxes[0].lease.owns)
     client.xadd("tw:in", {"metric": "bad*", "value": 1})
     client.xadd("tw:in", {"sensor": "x", "reading": 1})
     client.xadd("tw:in", {b"\xff": b"\x00", "value": "x" * 10_000})
@@ -129,7 +129,7 @@ async def test_what_cannot_be_read_is_kept_with_its_reason(
     assert all(reasons)
     assert max(client.memory_usage("tw:in:dead"), 0) < 100_000
     assert b"temp\xe9rature" in [fields.get(b"metric") for _, fields in client.xrange("tw:in:dead")]
-    assert service.app.state.inbox.counters["dead"] == 8
+    assert service.app.state.inboxes[0].counters["dead"] == 8
 
 
 async def test_the_dead_are_bounded(service: Any, valkey: Valkey, eventually: Eventually) -> None:
@@ -143,7 +143,7 @@ async def test_the_dead_are_bounded(service: Any, valkey: Valkey, eventually: Ev
 
 async def test_one_of_two_processes_appends_each_message(start: Any, valkey: Valkey, eventually: Eventually) -> None:
     one, two = await start(), await start()
-    inboxes = [service.app.state.inbox for service in (one, two)]
+    inboxes = [service.app.state.inboxes[0] for service in (one, two)]
     await eventually(lambda: any(inbox.lease.owns for inbox in inboxes))
     for n in range(200):
         valkey.client.publish("tw:in:m", n)
@@ -161,7 +161,7 @@ async def test_the_other_process_takes_over_when_the_holder_ends(
     start: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     one, two = await start(lease_ttl_ms=300), await start(lease_ttl_ms=300)
-    services = {service.app.state.inbox: service for service in (one, two)}
+    services = {service.app.state.inboxes[0]: service for service in (one, two)}
     await eventually(lambda: any(inbox.lease.owns for inbox in services))
     holder = next(inbox for inbox in services if inbox.lease.owns)
     other = next(inbox for inbox in services if inbox is not holder)
@@ -204,7 +204,7 @@ async def test_what_a_dead_process_had_taken_is_appended_by_the_next(
 async def test_a_holder_that_lost_the_lease_unawares_appends_nothing(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
-    inbox = service.app.state.inbox
+    inbox = service.app.state.inboxes[0]
     await eventually(lambda: inbox.lease.owns)
     lost = inbox.lease.token
     valkey.client.set("tw:{0}:lease", "another", px=60_000)
@@ -229,7 +229,7 @@ async def test_a_holder_that_lost_the_lease_unawares_appends_nothing(
 async def test_only_a_marker_with_our_token_changes_who_appends(
     service: Any, valkey: Valkey, eventually: Eventually, message: str
 ) -> None:
-    inbox = service.app.state.inbox
+    inbox = service.app.state.inboxes[0]
     await eventually(lambda: inbox.lease.owns)
     for value in range(20):
         valkey.client.publish("tw:in:m", value)
@@ -262,7 +262,7 @@ async def test_a_lease_that_a_foreign_hand_left_is_taken_over(
 ) -> None:
     valkey.cli(left[0], "tw:{0}:lease", *left[1:])
     service = await start(lease_ttl_ms=300)
-    await eventually(lambda: service.app.state.inbox.lease.owns)
+    await eventually(lambda: service.app.state.inboxes[0].lease.owns)
     valkey.client.publish("tw:in:m", 1)
     valkey.client.xadd("tw:in", {"metric": "d", "value": 2})
 
@@ -277,7 +277,7 @@ async def test_a_lease_that_another_process_renews_is_left_to_it(
 ) -> None:
     valkey.client.set("tw:{0}:lease", "another", px=3_600_000)
     service = await start(lease_ttl_ms=300)
-    lease = service.app.state.inbox.lease
+    lease = service.app.state.inboxes[0].lease
     for _ in range(5):
         await lease.renew()
     assert not lease.held
@@ -289,9 +289,9 @@ async def test_two_services_on_two_databases_of_one_redis_share_nothing(
     start: Any, valkey: Valkey, eventually: Eventually, urls: tuple[str, str]
 ) -> None:
     services = [await start(redis=valkey.url + url) for url in urls]
-    keys = [service.app.state.hub.log.keys for service in services]
+    keys = [service.app.state.hub.log.home.keys for service in services]
     for service in services:
-        await eventually(lambda service=service: service.app.state.inbox.lease.owns)
+        await eventually(lambda service=service: service.app.state.inboxes[0].lease.owns)
     for number, key in enumerate(keys):
         valkey.client.publish(key.inbox_channels.replace("*", "m"), number)
 
@@ -306,11 +306,11 @@ async def test_two_services_on_two_databases_of_one_redis_share_nothing(
     assert [counter["frames_stale"] for counter in counters] == [0, 0], (
         "live frames of the other database are not heard"
     )
-    assert [service.app.state.inbox.counters["messages"] for service in services] == [1, 1]
+    assert [service.app.state.inboxes[0].counters["messages"] for service in services] == [1, 1]
 
 
 async def test_on_database_0_the_channel_is_as_ever(service: Any, valkey: Valkey, eventually: Eventually) -> None:
-    await eventually(lambda: service.app.state.inbox.lease.owns)
+    await eventually(lambda: service.app.state.inboxes[0].lease.owns)
     assert valkey.client.publish("tw:in:m", 1) == 1
     assert valkey.client.publish("tw:1:in:m", 1) == 0
 
@@ -319,7 +319,7 @@ async def test_the_inbox_goes_on_after_a_flush_and_a_cut_connection(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     client = valkey.client
-    inbox = service.app.state.inbox
+    inbox = service.app.state.inboxes[0]
     await eventually(lambda: inbox.lease.owns)
     client.xadd("tw:in", {"metric": "d", "value": 1})
     await eventually(lambda: client.xlen("tw:in") == 0)
@@ -384,9 +384,9 @@ async def test_the_holder_sweeps_idle_metrics(start: Any, valkey: Valkey, eventu
     await service.post([{"metric": "old", "value": 1}, {"metric": "new", "value": 1}])
     old = int(time.time() * 1e3) - 120_000
     valkey.client.hset("tw:{0}:tail", "old", f"{old}-0")
-    inbox, hub = service.app.state.inbox, service.app.state.hub
+    inbox, hub = service.app.state.inboxes[0], service.app.state.hub
     await eventually(lambda: inbox.lease.held)
-    sweeping = asyncio.create_task(sweep_each_minute(hub, inbox.lease, 0.05))
+    sweeping = asyncio.create_task(sweep_each_minute(hub.parts[0], inbox.lease, 0.05))
     try:
         await eventually(lambda: not valkey.client.hexists("tw:{0}:tail", "old"))
         assert valkey.client.hexists("tw:{0}:tail", "new")
@@ -399,9 +399,9 @@ async def test_pods_that_are_gone_leave_the_catalogue_and_make_room(start: Any, 
     rows = [{"metric": "up", "value": 1, "labels": {"pod": pod}} for pod in "abcd"]
     assert (await service.post(rows[:3])).json()["accepted"] == 3
     assert (await service.post(rows[3])).status_code == 422
-    inbox, hub = service.app.state.inbox, service.app.state.hub
+    inbox, hub = service.app.state.inboxes[0], service.app.state.hub
     await eventually(lambda: inbox.lease.held)
-    sweeping = asyncio.create_task(sweep_each_minute(hub, inbox.lease, 0.05))
+    sweeping = asyncio.create_task(sweep_each_minute(hub.parts[0], inbox.lease, 0.05))
     try:
 
         async def taken() -> bool:

@@ -328,7 +328,7 @@ async def test_scopes_hold_for_every_way_to_send_a_token(start: Any, valkey: Val
 @pytest.mark.parametrize("version", WRITES)
 async def test_a_field_that_a_token_may_not_publish_refuses_its_line_once(start: Any, version: str) -> None:
     service = await start(auth=True)
-    store = TokenStore(service.app.state.hub.log)
+    store = TokenStore(service.app.state.hub.log.home)
     few = (await store.create("few", Scopes(publish=("cpu/a", "g/**"), subscribe=("**",)), 3_600))[1]
     service.http.headers.update({"Authorization": f"Bearer {few}"})
     answer = await write(service, "cpu a=1,b=2\ng f=1", version)
@@ -424,7 +424,7 @@ async def test_a_refusal_says_nothing_of_the_query_that_has_the_token(start: Any
 async def test_a_token_of_its_own_query_is_not_told_again(start: Any) -> None:
     """Of a request that is let in by `p=`, whatever else is wrong with it."""
     service = await start(auth=True)
-    store = TokenStore(service.app.state.hub.log)
+    store = TokenStore(service.app.state.hub.log.home)
     token = (await store.create("all", Scopes(publish=("**",)), 3_600))[1]
     for path in ("/write", "/query"):
         for more in ("%ff", "&precision=fortnight", "&p=" + "x" * 99, "&q=" + token, "&a=%ff&p=" + token):

@@ -174,7 +174,7 @@ async def test_a_litestar_app_and_its_process(service: Any) -> None:
 
 async def test_without_its_scope_the_sdk_is_refused_for_good(start: Any) -> None:
     service = await start(auth=True)
-    store = TokenStore(service.app.state.hub.log)
+    store = TokenStore(service.app.state.hub.log.home)
     _, some = await store.create("app", Scopes(publish=("shop/**",)), 3_600)
     narrow = {"Authorization": f"Bearer {some}"}
     good, bad = gauge("shop/a", point(1.5)), gauge("other", point(1.5))

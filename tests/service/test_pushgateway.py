@@ -144,7 +144,7 @@ async def test_post_replaces_what_has_the_same_name_and_delete_ends_the_rest(ser
         ("a", (*job, ("x", "2"))): [3, (3, "finished")],
         ("b", job): [2, (2, "finished")],
     }
-    redis = service.app.state.hub.log.redis
+    redis = service.app.state.hub.log.home.redis
     keys = [key async for key in redis.scan_iter("*:group:*")]
     assert len(keys) == 1, "nothing is remembered of a group that never was"
     assert 0 < await redis.pttl(keys[0]) <= 60_000, "that it is empty is remembered as long as a push may take"
@@ -185,7 +185,7 @@ async def test_scopes_hold_for_what_is_pushed_and_for_what_is_ended(start: Any) 
     from tidewire_service.auth.tokens import TokenStore  # noqa: PLC0415
 
     service = await start(auth=True)
-    store = TokenStore(service.app.state.hub.log)
+    store = TokenStore(service.app.state.hub.log.home)
     every = (await store.create("all", Scopes(publish=("**",), subscribe=("**",)), 3_600))[1]
     few = (await store.create("few", Scopes(publish=("a",)), 3_600))[1]
 
@@ -237,7 +237,7 @@ async def test_the_last_push_that_is_remembered_is_the_last_one_of_the_log(
     first, second = await start(), await start()
     path = "/metrics/job/j"
     assert (await first.http.put(path, content="a 1\n")).status_code == 200
-    log, changes = first.app.state.hub.log, [("put", "b 2\n"), ("put", "a 1\n")]
+    log, changes = first.app.state.hub.log.home, [("put", "b 2\n"), ("put", "a 1\n")]
     append = log.append
 
     async def overtaken(batches: Any, **more: Any) -> Any:
@@ -262,7 +262,7 @@ async def test_a_group_without_a_record_that_comes_and_goes_meanwhile(
     start: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = await start(), await start()
-    path, log = "/metrics/job/j", first.app.state.hub.log
+    path, log = "/metrics/job/j", first.app.state.hub.log.home
     append, overtaking = log.append, True
 
     async def overtaken(batches: Any, **more: Any) -> Any:

@@ -227,15 +227,16 @@ async def thinned(hub: Hub, patterns: str) -> Ears:
         patterns=(patterns,), replay=Replay("none"), on_slow=OnSlow.CONFLATE, cursor=Cursor(hub.position.epoch, 1)
     )
     ears = Ears()
-    matched = await hub._fanout.match(request, (), Turns())
-    subscription = hub._fanout.attach(request, ears, matched=matched)
+    fanout = hub.parts[0].fanout
+    matched = await fanout.match(request, (), Turns())
+    subscription = fanout.attach(request, ears, matched=matched)
     subscription.cursor, subscription.slow, subscription._announce = Cursor(hub.position.epoch, 1), True, False
     await asyncio.sleep(0)
 
     async def drained() -> None:
         subscription.written()
 
-    await hub.catch_up(subscription.catch_up(), drained)
+    await hub.catch_up(subscription, subscription.catch_up(), drained)
     hub.detach(subscription)
     assert subscription.cursor == hub.position
     return ears

@@ -43,7 +43,7 @@ async def publish(way: str, service: Any, client: Any) -> None:
 async def test_a_word_is_carried_from_every_way_in_to_every_way_out(
     service: Any, valkey: Valkey, eventually: Eventually, way: str
 ) -> None:
-    await eventually(lambda: service.app.state.inbox.lease.owns)
+    await eventually(lambda: service.app.state.inboxes[0].lease.owns)
     async with asyncio.timeout(HANG_S):
         async for item in tidewire.astream(way, url=service.url, replay="none", every="100ms", states=True):
             if isinstance(item, Live):

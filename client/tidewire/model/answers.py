@@ -45,10 +45,15 @@ class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogJson(msgspec.Struct, frozen=True):
-    """The catalog; a stream from `cursor` goes on where it ends."""
+    """The catalog; a stream from `cursor` goes on where it ends.
+
+    Attributes:
+        missing: the partitions of the log that did not answer, if it was asked for in part.
+    """
 
     cursor: str
     series: list[SeriesInfo]
+    missing: list[int] = []
 
 
 class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +151,7 @@ class WhoamiJson(msgspec.Struct, frozen=True):
     expires_ms: float | None
 
 
-class ReadinessJson(msgspec.Struct, frozen=True):
+class ReadinessJson(msgspec.Struct, frozen=True, omit_defaults=True):
     """Whether the service can do its work.
 
     Attributes:
@@ -155,6 +160,7 @@ class ReadinessJson(msgspec.Struct, frozen=True):
         redis_ms: how long Redis took to answer, or null.
         position: the hub's cursor.
         last_look_age_s: how long ago the hub compared its position with the log's clock.
+        degraded: the partitions of the log that do not answer, if others do.
     """
 
     ready: bool
@@ -162,3 +168,4 @@ class ReadinessJson(msgspec.Struct, frozen=True):
     redis_ms: float | None
     position: str
     last_look_age_s: float | None
+    degraded: list[int] = []

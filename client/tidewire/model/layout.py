@@ -44,7 +44,7 @@ class Layout(NamedTuple):
     def partition_of(self, metric: str) -> int:
         """Return the number of the partition in which a metric lies."""
         tags = self.tags
-        return 0 if len(tags) == 1 else crc32(metric.encode()) % len(tags)
+        return 0 if len(tags) == 1 else crc32(metric.encode(errors="surrogateescape")) % len(tags)
 
     def split(self, metrics: Iterable[str]) -> dict[int, list[int]]:
         """Return for each partition that some metrics touch the places at which they stand."""

@@ -14,7 +14,16 @@ from typing import Final, NamedTuple, TypeAlias
 from tidewire.errors import InvalidCursor
 from tidewire.model.cursor import Cursor, id_counter, id_from_ms, id_ms
 
-__all__ = ["EPOCH_CHARS", "AnyCursor", "Component", "VectorCursor", "base62", "component_text", "parse_cursor"]
+__all__ = [
+    "EPOCH_CHARS",
+    "AnyCursor",
+    "Component",
+    "VectorCursor",
+    "base62",
+    "component_text",
+    "parse_cursor",
+    "position_in",
+]
 
 EPOCH_CHARS: Final = 5
 """Characters of an epoch that a component names: a foreign epoch is taken for one of 64 once in a million."""
@@ -137,6 +146,11 @@ def _parse_component(text: str, newest_ms: int) -> Component:
 
 
 AnyCursor: TypeAlias = Cursor | VectorCursor
+
+
+def position_in(cursor: AnyCursor, partition: int) -> Cursor | None:
+    """Return the position in a partition that a cursor names, None if it names none."""
+    return cursor if isinstance(cursor, Cursor) else cursor.part(partition)
 
 
 def parse_cursor(text: str) -> AnyCursor:

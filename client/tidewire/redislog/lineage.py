@@ -23,6 +23,7 @@ __all__ = [
     "minting_epoch",
     "parse_chain",
     "resolve_cursor",
+    "whole_epoch",
 ]
 
 
@@ -180,6 +181,11 @@ class Evidence:
         unsaid = [(fork, old) for old in gone if (fork := lost_from(latest.chain, old)) is not None]
         self.unreported = min(unsaid)[1] if unsaid else None  # the lowest fork announces all that was lost after it
         return latest
+
+
+def whole_epoch(chain: Sequence[Fork], beginning: str) -> str:
+    """Return the newest epoch of a chain that begins so, as a vector cursor names it; the beginning if none does."""
+    return next((fork.epoch for fork in reversed(chain) if fork.epoch.startswith(beginning)), beginning)
 
 
 def minting_epoch(chain: Sequence[Fork], id_: int) -> str:

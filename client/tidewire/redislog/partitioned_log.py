@@ -6,8 +6,8 @@ A log of one partition is a `RedisLog`, and nothing here costs it more than a ca
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Protocol
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import EncodedBatch
@@ -17,7 +17,7 @@ from tidewire.redislog.calls import Appended, Entry, LastReading, Once
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 
-__all__ = ["BlockingPartitionedLog", "PartitionedLog"]
+__all__ = ["Appender", "BlockingPartitionedLog", "PartitionedLog"]
 
 
 def _merged(layout: Layout, batches: int, places: dict[int, list[int]], answers: dict[int, Appended]) -> Appended:
@@ -29,6 +29,15 @@ def _merged(layout: Layout, batches: int, places: dict[int, list[int]], answers:
     vector = VectorCursor.of(layout.id, ((number, answer.own_cursor) for number, answer in answers.items()))
     duplicate = all(answer.duplicate for answer in answers.values())
     return Appended(vector.epoch, vector.id, tuple(results), duplicate, vector)
+
+
+class Appender(Protocol):
+    """What appends to one partition; `RedisLog` is one."""
+
+    async def append(
+        self, batches: Sequence[EncodedBatch], *, publisher: str = "", sequence: int = 0, once: Once | None = None
+    ) -> Appended:
+        """Append batches, see `RedisLog.append`."""
 
 
 class PartitionedLog:
@@ -44,12 +53,14 @@ class PartitionedLog:
         parts: the log of each partition.
         home: where everything is that lies in no partition: documents, tokens and tickets. Of a log of one partition
             it is that one.
+        away: the partitions that are known not to answer; set by whoever watches them.
 
     Raises (every method): LogUnavailable: a partition did not answer in time, or refused for now.
     """
 
     def __init__(self, url: str, *, layout: Layout = SINGLE, **options: Any) -> None:
         self.layout = layout
+        self.away: Mapping[int, float] = {}
         self.parts = tuple(
             RedisLog(url, layout=layout, partition=number, **options) for number in range(layout.partitions)
         )
@@ -59,7 +70,7 @@ class PartitionedLog:
     def of_one(cls, log: RedisLog) -> PartitionedLog:
         """Return the partitioned log of one partition."""
         made = cls.__new__(cls)
-        made.layout, made.parts, made.home = SINGLE, (log,), log
+        made.layout, made.parts, made.home, made.away = SINGLE, (log,), log, {}
         return made
 
     @property
@@ -82,26 +93,32 @@ class PartitionedLog:
             LogUnavailable: a partition is away; what lies in others is stored. `stored` says nothing of several.
             LogFull, PublishConflict: as `RedisLog.append` says.
         """
-        if len(self.parts) == 1:
-            return await self.parts[0].append(batches, publisher=publisher, sequence=sequence, once=once)
-        places = self.layout.split(batch.metric for batch in batches)
-        if not places:
-            places = {0: []}
+        return await self.append_by(self.parts, batches, publisher=publisher, sequence=sequence, once=once)
+
+    async def append_by(
+        self, appenders: Sequence[Appender], batches: Sequence[EncodedBatch], **options: Any
+    ) -> Appended:
+        """Append as `append` does, each partition's batches by its own appender.
+
+        Raises:
+            LogUnavailable: before anything is stored, if a partition is known to be away.
+        """
+        if len(appenders) == 1:
+            return await appenders[0].append(batches, **options)
+        places = self.layout.split(batch.metric for batch in batches) or {0: []}
+        if gone := sorted(self.away.keys() & places):
+            raise LogUnavailable(f"partition {gone[0]} of the log at {self.url} does not answer; nothing was stored")
         answers = await asyncio.gather(
-            *(
-                self.parts[number].append(
-                    [batches[place] for place in own], publisher=publisher, sequence=sequence, once=once
-                )
-                for number, own in places.items()
-            ),
+            *(appenders[number].append([batches[at] for at in own], **options) for number, own in places.items()),
             return_exceptions=True,
         )
-        for answer in answers:
+        done: dict[int, Appended] = {}
+        for number, answer in zip(places, answers, strict=True):
             if isinstance(answer, BaseException):
                 if isinstance(answer, LogUnavailable):
                     answer.stored = ()
                 raise answer
-        done = {number: answer for number, answer in zip(places, answers, strict=True) if isinstance(answer, Appended)}
+            done[number] = answer
         return _merged(self.layout, len(batches), places, done)
 
     async def last_readings(self, metrics: Sequence[str]) -> tuple[list[dict[bytes, LastReading]], dict[int, Clock]]:

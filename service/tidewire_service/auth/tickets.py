@@ -7,17 +7,20 @@ the stream can have sent: an `EventSource` sends its last one on reconnect, and 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
-from tidewire.redislog.lineage import Clock, chain_text, fork_after, parse_chain, resolve_cursor
-from tidewire.redislog.log import RedisLog
+from tidewire.model.vector_cursor import AnyCursor, parse_cursor, position_in
+from tidewire.redislog.lineage import Clock, chain_text, fork_after, parse_chain, resolve_cursor, whole_epoch
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.auth.scopes import Identity
 from tidewire_service.errors import Unauthenticated
 from tidewire_service.hub.subscription import SubscriptionRequest
@@ -50,15 +53,13 @@ class _Begun(msgspec.Struct, frozen=True):
         request: a hash of what it asked for.
         cursor: that it began from, empty if none.
         address_cursor: the cursor in its address, empty if none; who saw the address has it.
-        since: the id after which it began.
-        chain: the lineage when it began.
+        began: for each partition that was there the id after which it began, and the lineage then.
     """
 
     request: str
     cursor: str
     address_cursor: str
-    since: int
-    chain: str
+    began: dict[int, tuple[int, str]]
 
 
 class Tickets:
@@ -71,8 +72,9 @@ class Tickets:
     Raises (every method): LogUnavailable: Redis does not answer.
     """
 
-    def __init__(self, log: RedisLog, stream_age_s: float) -> None:
-        self._log = log
+    def __init__(self, log: PartitionedLog, stream_age_s: float) -> None:
+        self._partitions = log
+        self._log = log.home
         self._kept_s = int(stream_age_s) + _RECONNECT_S
 
     async def create(self, identity: Identity, patterns: tuple[str, ...]) -> str:
@@ -96,14 +98,14 @@ class Tickets:
         return _decoded(body, patterns).identity
 
     async def redeem(
-        self, text: str, request: SubscriptionRequest, start: int, *, last_event_id: str, address_cursor: str
+        self, text: str, request: SubscriptionRequest, starts: Sequence[int], *, last_event_id: str, address_cursor: str
     ) -> None:
         """Redeem a ticket for a stream that is about to open.
 
         Args:
             text: of a ticket that `identity` accepted.
             request: what the stream asks for, without a cursor.
-            start: the id after which it starts if it has no cursor.
+            starts: for each partition the id after which it starts if it has no cursor.
             last_event_id: the header that the client sent; empty if none.
             address_cursor: the cursor in the address of the stream; empty if none.
 
@@ -112,23 +114,33 @@ class Tickets:
             InvalidCursor: the ticket is unused, and the cursor is malformed.
         """
         key, used = self._key(text), f"{self._key(text)}:used"
-        clock = await self._log.clock()
+        clocks = await self._clocks()
         body, begun = await self._log.run(("GET", key), ("GET", used))
         _decoded(body, request.patterns)
         digest = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
         keep, used_s = ("EXPIRE", key, self._kept_s), self._kept_s + _USED_LONGER_S
         if begun is not None:
-            if not _resumes(begun, digest, last_event_id, address_cursor, clock):
+            if not _resumes(begun, digest, last_event_id, address_cursor, clocks):
                 raise Unauthenticated(_USED, token_given=True)
             await self._log.run(keep, ("EXPIRE", used, used_s))
             return
         cursor = last_event_id or address_cursor
-        if cursor and (found := resolve_cursor(clock.chain, *Cursor.parse(cursor))).known:
-            start = min(start, found.id)
-        mark = msgspec.json.encode(_Begun(digest, cursor, address_cursor, start, chain_text(clock.chain)))
+        given = parse_cursor(cursor) if cursor else None
+        began = {
+            number: (_start(starts[number], given, number, clock), chain_text(clock.chain))
+            for number, clock in clocks.items()
+        }
+        mark = msgspec.json.encode(_Begun(digest, cursor, address_cursor, began))
         first, _ = await self._log.run(("SET", used, mark, "NX", "EX", used_s), keep)
         if first is None:  # another request was faster
             raise Unauthenticated(_USED, token_given=True)
+
+    async def _clocks(self) -> dict[int, Clock]:
+        """Return the clock of each partition; without those that are known to be away, if there are others."""
+        numbers = range(self._partitions.layout.partitions)
+        asked = [number for number in numbers if number not in self._partitions.away] or numbers
+        clocks = await asyncio.gather(*(self._partitions.parts[number].clock() for number in asked))
+        return dict(zip(asked, clocks, strict=True))
 
     def _key(self, text: str) -> str:
         return self._log.keys.ticket(hashlib.sha256(text.encode()).hexdigest())
@@ -146,27 +158,53 @@ def _decoded(body: bytes | None, patterns: tuple[str, ...]) -> _Ticket:
     return found
 
 
-def _resumes(mark: bytes, digest: str, last_event_id: str, address_cursor: str, clock: Clock) -> bool:
+def _start(start: int, given: AnyCursor | None, number: int, clock: Clock) -> int:
+    """Return the id after which a stream starts in a partition, or an earlier one."""
+    position = None if given is None else position_in(given, number)
+    if position is None:
+        return start
+    found = resolve_cursor(clock.chain, whole_epoch(clock.chain, position.epoch), position.id)
+    return min(start, found.id) if found.known else start
+
+
+def _resumes(mark: bytes, digest: str, last_event_id: str, address_cursor: str, clocks: Mapping[int, Clock]) -> bool:
     """Tell whether a request is for the stream that a ticket began, from a cursor which that stream can have sent."""
     try:
         begun = msgspec.json.decode(mark, type=_Begun)
         if digest != begun.request:
             return False
         if last_event_id:
-            return last_event_id == begun.cursor or _can_have_sent(begun, Cursor.parse(last_event_id), clock)
-        return address_cursor != begun.address_cursor and _can_have_sent(begun, Cursor.parse(address_cursor), clock)
+            return last_event_id == begun.cursor or _can_have_sent_all(begun, parse_cursor(last_event_id), clocks)
+        return address_cursor != begun.address_cursor and _can_have_sent_all(
+            begun, parse_cursor(address_cursor), clocks
+        )
     except (msgspec.MsgspecError, InvalidInput):  # a mark of another program, or no cursor
         return False
 
 
-def _can_have_sent(begun: _Begun, cursor: Cursor, clock: Clock) -> bool:
+def _can_have_sent_all(begun: _Begun, cursor: AnyCursor, clocks: Mapping[int, Clock]) -> bool:
+    """Tell whether a stream can have sent a cursor, in each partition that is known now and was then."""
+    positions = {0: cursor} if isinstance(cursor, Cursor) else dict(cursor.parts)
+    known = [(number, at) for number, at in positions.items() if number in clocks and number in begun.began]
+    return bool(known) and all(
+        _can_have_sent(*begun.began[number], _whole(at, begun.began[number][1], clocks[number]), clocks[number])
+        for number, at in known
+    )
+
+
+def _whole(cursor: Cursor, chain: str, clock: Clock) -> Cursor:
+    """Return a cursor with the whole of its epoch, of which a vector names the beginning."""
+    return Cursor(whole_epoch(clock.chain, whole_epoch(parse_chain(chain), cursor.epoch)), cursor.id)
+
+
+def _can_have_sent(since: int, chain: str, cursor: Cursor, clock: Clock) -> bool:
     """Tell whether a stream can have sent a cursor: one of an epoch it lived in or replayed, and not before its start.
 
     The lineage may have changed since: a failover makes an epoch that can fork before the start of the stream, and a
     lost log one that has nothing in common with it, in which the stream was reset.
     """
+    then = parse_chain(chain)
     epoch, id_ = cursor
-    then, since = parse_chain(begun.chain), begun.since
     replayed = fork_after(then, epoch)
     if replayed is not None and replayed[0] is not None and id_ > replayed[0]:
         return False  # no id of that epoch lies beyond its end

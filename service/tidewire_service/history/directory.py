@@ -9,12 +9,15 @@ from typing import Final, NamedTuple
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.cursor import Cursor
+from tidewire.model.layout import Layout
 from tidewire.model.pattern import Pattern
-from tidewire.redislog.lineage import Clock, Fork
+from tidewire.model.vector_cursor import AnyCursor, VectorCursor
+from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
-from tidewire_service.hub.hub import Hub
+from tidewire.redislog.partitioned_log import PartitionedLog
+from tidewire_service.hub.hub import Hub, PartitionHub
 
-__all__ = ["Reading", "confirm", "read_directory"]
+__all__ = ["Reading", "read_directory"]
 
 _WAIT_S: Final = 0.25  # the hub is within a millisecond of the clock unless it is mending a hole
 _POLL_S: Final = 0.002
@@ -24,38 +27,56 @@ class Reading(NamedTuple):
     """What a read is about.
 
     Attributes:
-        upto: the log's position when the request came: everything acknowledged before is in it.
-        now_ms: the log's clock, Unix ms.
+        layout: of the log.
+        clocks: of each partition when the request came: everything acknowledged before is in it.
         tails: the metrics that match, sorted, each with its last id.
-        chain: the lineage of the log.
+        missing: the partitions that do not answer, if the request does without them.
     """
 
-    upto: Cursor
-    now_ms: float
+    layout: Layout
+    clocks: dict[int, Clock]
     tails: dict[str, int]
-    chain: tuple[Fork, ...] = ()
+    missing: tuple[int, ...] = ()
+
+    @property
+    def upto(self) -> AnyCursor:
+        """The log's position when the request came."""
+        known = {number: Cursor(clock.epoch, clock.id) for number, clock in self.clocks.items()}
+        return VectorCursor.of(self.layout.id, sorted(known.items())) if self.layout.id else known[0]
+
+    @property
+    def now_ms(self) -> float:
+        """The log's clock, Unix ms."""
+        return max(clock.now_ms for clock in self.clocks.values())
+
+    def clock_of(self, metric: str) -> Clock:
+        """Return the clock of the partition in which a metric lies."""
+        return self.clocks[self.layout.partition_of(metric)]
+
+    def confirm(self, number: int, clock: Clock, log: PartitionedLog) -> None:
+        """Check by the clock that came with a read of a partition that it was of the lineage of the reading.
+
+        Raises:
+            LogUnavailable: it was of another one, so it may lack what lies below the position.
+        """
+        _confirm(clock, self.clocks[number], log.parts[number])
 
 
-def confirm(clock: Clock, upto: Cursor, log: RedisLog) -> None:
-    """Check by the clock that came with a read that it was of the lineage of a position.
-
-    Raises:
-        LogUnavailable: it was of another one, so it may lack what lies below the position.
-    """
-    if clock.epoch != upto.epoch:
+def _confirm(clock: Clock, before: Clock, log: RedisLog) -> None:
+    if clock.epoch != before.epoch:
         raise LogUnavailable(f"Redis at {log.url} changed its lineage during the read; read again")
 
 
 async def read_directory(
-    hub: Hub, log: RedisLog, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...] = ()
+    hub: Hub, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...] = (), *, partial: bool = False
 ) -> Reading:
     """Return the metrics that match, with everything that was acknowledged before the call.
 
     Args:
         hub: knows the directory.
-        log: the log itself.
         patterns: one of them has to match.
         narrowed_to: one of these too, unless there are none.
+        partial: do without the partitions that do not answer, unless that are all that are asked for.
 
     The hub knows the directory up to its position. It is waited for, shortly; else the directory is read from Redis.
 
@@ -63,16 +84,35 @@ async def read_directory(
         LogUnavailable: Redis does not answer, or another server than a moment ago.
         LimitExceeded: matching takes too long.
     """
-    clock = await log.clock()
-    upto = Cursor(clock.epoch, clock.id)
-    deadline = monotonic() + _WAIT_S
+    parts = [hub.parts[number] for number in hub.touched(patterns)]
+    asked = [part for part in parts if not partial or part.partition.number not in hub.away] or parts
+    reads = (_read_part(hub, part, patterns, narrowed_to) for part in asked)
+    found = await asyncio.gather(*reads, return_exceptions=partial)
+    clocks, tails = dict[int, Clock](), dict[str, int]()
+    for part, one in zip(asked, found, strict=True):
+        if isinstance(one, BaseException):
+            if not isinstance(one, LogUnavailable) or len(asked) == 1:
+                raise one
+            continue
+        clocks[part.partition.number] = one[0]
+        tails |= one[1]
+    if not clocks:
+        raise LogUnavailable(f"Redis at {hub.log.url} does not answer")
+    missing = tuple(part.partition.number for part in parts if part.partition.number not in clocks)
+    return Reading(hub.layout, clocks, tails if len(parts) == 1 else dict(sorted(tails.items())), missing)
+
+
+async def _read_part(
+    hub: Hub, part: PartitionHub, patterns: Sequence[Pattern], narrowed_to: tuple[str, ...]
+) -> tuple[Clock, dict[str, int]]:
+    clock = await part.log.clock()
+    partition, deadline = part.partition, monotonic() + _WAIT_S
     while True:
-        if hub.ready and hub.epoch == upto.epoch and hub.position.id >= upto.id:
-            return Reading(upto, clock.now_ms, await hub.tails_matching(patterns, narrowed_to), clock.chain)
+        if part.feed.ready and partition.epoch == clock.epoch and partition.flushed >= clock.id:
+            return clock, await hub.matching(patterns, narrowed_to, partition.tails)
         if monotonic() > deadline:
             break
         await asyncio.sleep(_POLL_S)
-    every, confirming = await log.tails()
-    confirm(confirming, upto, log)
-    found = await hub.tails_matching(patterns, narrowed_to, every)
-    return Reading(upto, clock.now_ms, found, clock.chain)
+    every, confirming = await part.log.tails()
+    _confirm(confirming, clock, part.log)
+    return clock, await hub.matching(patterns, narrowed_to, every)

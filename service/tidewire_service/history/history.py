@@ -12,13 +12,14 @@ import numpy as np
 
 from tidewire.errors import InvalidInput, LimitExceeded
 from tidewire.model.batch import LEAD_MS, Batch, decode_batch, series_key, series_order
-from tidewire.model.cursor import Cursor, id_from_ms
+from tidewire.model.cursor import id_from_ms
 from tidewire.model.units import unit_key
+from tidewire.model.vector_cursor import AnyCursor, position_in
 from tidewire.redislog.calls import Entry
 from tidewire.redislog.lineage import Clock
-from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.history.buckets import Bucketed, Buckets, Floats
-from tidewire_service.history.directory import Reading, confirm
+from tidewire_service.history.directory import Reading
 
 __all__ = ["History", "Place", "SeriesColumns", "Span", "read_history"]
 
@@ -88,7 +89,7 @@ class History(NamedTuple):
     """
 
     series: list[SeriesColumns]
-    cursor: Cursor
+    cursor: AnyCursor
     span: Span
     following: Place | None = None
     done: float = 1.0
@@ -336,17 +337,17 @@ class _Reads:
         ended: the metrics that are read to their end, each with the last id that it is known to have had.
     """
 
-    def __init__(self, log: RedisLog, now: Cursor, ends: Sequence[Place], first: int) -> None:
+    def __init__(self, log: PartitionedLog, directory: Reading, ends: Sequence[Place], first: int) -> None:
         """Prepare; nothing is read yet.
 
         Args:
             log: where they are.
-            now: the position of the log at the start of the request.
+            directory: the positions of the log at the start of the request.
             ends: the metrics, each with the last id to read.
             first: the first id to read of each.
         """
         self._log = log
-        self._now = now
+        self._directory = directory
         self._ends = ends
         self._first = first
         self._count = _FIRST_READ
@@ -398,7 +399,7 @@ class _Reads:
             had = 0
             if self._next <= last:
                 entries, clock = await (self._under_way or self._ask())
-                confirm(clock, self._now, self._log)
+                self._directory.confirm(self._log.layout.partition_of(metric), clock, self._log)
                 had = last  # unless more came later: then that says what there was
                 if entries and entries[-1].id > last:
                     had = min(last, entries.pop().prev)
@@ -419,11 +420,11 @@ class _Reads:
 
 
 async def read_history(
-    log: RedisLog,
+    log: PartitionedLog,
     directory: Reading,
     labels: Mapping[str, str],
     span: Span,
-    upto: Cursor,
+    upto: AnyCursor,
     *,
     max_rows: int,
     max_batches: int,
@@ -456,12 +457,16 @@ async def read_history(
     scanned = 0
     first = id_from_ms(max(0, int(span.start_ms - LEAD_MS - _CLOCKS_MS)))
 
+    def last_of(metric: str) -> int:
+        position = position_in(upto, log.layout.partition_of(metric))
+        return 0 if position is None else position.id
+
     def prepare() -> tuple[list[Place], _Missing]:
-        ends = [Place(metric, min(tail, upto.id)) for metric, tail in sorted(directory.tails.items())]
+        ends = [Place(metric, min(tail, last_of(metric))) for metric, tail in sorted(directory.tails.items())]
         return ends, _Missing(ends, first, id_from_ms(max(0, int(span.start_ms))), begin, missing)
 
     ends, gone = await asyncio.to_thread(prepare)  # 0.1 s for 100,000 metrics
-    async with _Reads(log, directory.upto, ends, first) as reads:
+    async with _Reads(log, directory, ends, first) as reads:
         if begin is not None:
             reads.start_at(begin)
         while read := await reads.read():

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final
 
-__all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies"]
+__all__ = ["COUNTERS", "LATENCY_BOUNDS_S", "Latencies", "summed"]
 
 COUNTERS: Final = (
     "batches_left_out",  # of a conflated interval: more series than it may hold, or undecodable
@@ -48,6 +50,14 @@ COUNTERS: Final = (
 )
 
 LATENCY_BOUNDS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+
+
+def summed(parts: Iterable[Counter[str]]) -> Counter[str]:
+    """Return the sum of some counters; a count of 0 stays."""
+    total: Counter[str] = Counter()
+    for part in parts:
+        total.update(part)
+    return total
 
 
 class Latencies:

@@ -23,7 +23,7 @@ from tidewire.model.pattern import Pattern, compile_patterns
 from tidewire.model.vector_cursor import AnyCursor, VectorCursor
 from tidewire.redislog.log import RedisLog
 from tidewire.redislog.partitioned_log import PartitionedLog
-from tidewire_service.hub.counters import Latencies
+from tidewire_service.hub.counters import Latencies, summed
 from tidewire_service.hub.effects import (
     Drain,
     Effect,
@@ -89,6 +89,7 @@ class Hub:
         self.log = PartitionedLog.of_one(log) if isinstance(log, RedisLog) else log
         self.layout = self.log.layout
         self.away: dict[int, float] = {}
+        self.log.away = self.away
         self.on_fall_back: Callable[[Subscription], None] | None = None
         self.latencies = Latencies()
         self.late_s = 0.0
@@ -146,7 +147,7 @@ class Hub:
         """What happened how often, over all partitions; see `count`."""
         if len(self.parts) == 1:
             return self.parts[0].partition.totals()
-        return sum((part.partition.totals() for part in self.parts[1:]), Counter(self.parts[0].partition.totals()))
+        return summed(part.partition.totals() for part in self.parts)
 
     def count(self, name: str) -> None:
         """Count one more of what happened."""
@@ -154,8 +155,8 @@ class Hub:
 
     @property
     def clock_age_s(self) -> float:
-        """Seconds since the clock was last read, of the partition where that is longest ago."""
-        return max(part.feed.clock_age_s for part in self.parts)
+        """Seconds since a clock was last read."""
+        return min(part.feed.clock_age_s for part in self.parts)
 
     @property
     def trouble(self) -> str:
@@ -195,6 +196,11 @@ class Hub:
     def on_inbox(self, callback: Callable[[str, bytes], None], number: int = 0) -> None:
         """Call back with (channel, payload) for each message on an inbox channel, heard at a partition's server."""
         self.parts[number].feed.on_inbox = callback
+
+    async def ping(self) -> float:
+        """Return how long Redis took to answer, in seconds: a partition that is ready, if one is."""
+        ready = next((part for part in self.parts if part.feed.ready), None)
+        return await (self.log.home if ready is None else ready.log).ping()
 
     def log_time_ms(self) -> float:
         """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
@@ -326,9 +332,8 @@ class Hub:
 
     # -- subscriptions
 
-    def _touched(self, request: SubscriptionRequest) -> Sequence[int]:
-        """Return the partitions in which a request has a place."""
-        patterns = compile_patterns(request.patterns)
+    def touched(self, patterns: Collection[Pattern]) -> Sequence[int]:
+        """Return the partitions in which metrics can lie that match some patterns."""
         return self.layout.touched([one.text for one in patterns] if all(one.literal for one in patterns) else None)
 
     def attaches_at_once(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> bool:
@@ -344,7 +349,7 @@ class Hub:
         turns = Turns(self._max_matching_s)
         return {
             number: await self.parts[number].fanout.match(request, narrowed_to, turns)
-            for number in self._touched(request)
+            for number in self.touched(compile_patterns(request.patterns))
             if not self.parts[number].fanout.attaches_at_once(request, narrowed_to)
         }
 
@@ -365,7 +370,7 @@ class Hub:
             return self.parts[0].fanout.attach(own, sink, narrowed_to=narrowed_to, matched=matched.get(0))
         hello = {"time_ms": round(self.log_time_ms()), **self._hello}
         joint = JointSubscription(self.layout.id, sink, request, self._cork, hello)
-        for number in self._touched(request):
+        for number in self.touched(compile_patterns(request.patterns)):
             self.parts[number].fanout.attach(
                 _resumed(request, number, self.layout.id),
                 joint.sink_of(number),

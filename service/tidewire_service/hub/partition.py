@@ -9,8 +9,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tidewire.model.cursor import Cursor, id_ms
-from tidewire.model.vector_cursor import EPOCH_CHARS, AnyCursor, VectorCursor
-from tidewire.redislog.lineage import Clock, Fork, Watermark, minting_epoch
+from tidewire.model.vector_cursor import AnyCursor, VectorCursor
+from tidewire.redislog.lineage import Clock, Fork, Watermark, minting_epoch, whole_epoch
 from tidewire_service.hub.counters import COUNTERS
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 
@@ -71,8 +71,7 @@ class Partition:
 
     def completed(self, cursor: Cursor) -> Cursor:
         """Return a cursor with the whole of its epoch, of which a vector names the beginning."""
-        epoch = next((fork.epoch for fork in reversed(self.chain) if fork.epoch.startswith(cursor.epoch)), "")
-        return Cursor(epoch, cursor.id) if epoch and len(cursor.epoch) == EPOCH_CHARS else cursor
+        return Cursor(whole_epoch(self.chain, cursor.epoch), cursor.id) if self._layout else cursor
 
     @property
     def flushed_cursor(self) -> Cursor:

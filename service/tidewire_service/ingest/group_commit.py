@@ -17,8 +17,9 @@ from tidewire.errors import LogUnavailable
 from tidewire.model.batch import EncodedBatch
 from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, Appended, Once
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 
-__all__ = ["GroupCommit"]
+__all__ = ["GroupCommit", "GroupCommits"]
 
 _PATIENCE_S: Final = 0.1  # so long the first that waits does; then it is called beside the call that is on its way
 _CALLS: Final = 2  # on their way at a time: while Redis does one, the next is made
@@ -32,7 +33,7 @@ class _Waiting(NamedTuple):
 
 
 class GroupCommit:
-    """Appends for one process.
+    """Appends to one partition for one process.
 
     What has a publisher's sequence or an idempotency key, or is large, has a call of its own: Redis remembers a call by
     them.
@@ -133,6 +134,28 @@ class GroupCommit:
             if not waiting.appended.done():  # whoever waited for it may have gone
                 waiting.appended.set_result(appended._replace(results=appended.results[first:end]))
             first = end
+
+
+class GroupCommits:
+    """Appends to all partitions for one process: those who wait for the same partition share its calls.
+
+    Args:
+        log: to append to.
+    """
+
+    def __init__(self, log: PartitionedLog) -> None:
+        self._log = log
+        self._commits = tuple(GroupCommit(part) for part in log.parts)
+
+    async def append(
+        self, batches: Sequence[EncodedBatch], *, publisher: str = "", sequence: int = 0, once: Once | None = None
+    ) -> Appended:
+        """Append batches as `PartitionedLog.append` does; its answer is about these batches alone.
+
+        Raises:
+            LogFull, LogUnavailable, PublishConflict: as `PartitionedLog.append` says.
+        """
+        return await self._log.append_by(self._commits, batches, publisher=publisher, sequence=sequence, once=once)
 
 
 def _fail(group: Sequence[_Waiting], error: Exception) -> None:

@@ -25,7 +25,7 @@ from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable
 from tidewire.model.batch import EncodedBatch, IngestLimits, is_plausible_time
 from tidewire.model.cursor import id_ms, parse_id
 from tidewire.redislog.calls import MAX_BATCHES, MAX_CALL_BYTES, Once, pairs
-from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire.redislog.server import RedisServer
 from tidewire_service.ingest.lease import Lease
 from tidewire_service.ingest.message_rows import entry_row, message_row
@@ -63,13 +63,17 @@ class _Entry(NamedTuple):
 
 
 class Inbox:
-    """Listens all the time; appends while this process holds the lease.
+    """Listens all the time; appends while this process holds the lease of a partition.
+
+    Each partition has a lease, by which messages of the channels are appended once. The stream is of the holder of the
+    first: an entry goes to whichever partition its metric lies in, and the log knows it by its id.
 
     Args:
         log: what to append to.
         limits: of a batch.
         lease_ttl_ms: for how long a lease is granted.
         clock_ms: returns the log's clock, Unix ms.
+        number: of the partition.
 
     Attributes:
         lease: of this process.
@@ -78,12 +82,19 @@ class Inbox:
     """
 
     def __init__(
-        self, log: RedisLog, limits: IngestLimits, lease_ttl_ms: int, clock_ms: Callable[[], float] = _system_ms
+        self,
+        log: PartitionedLog,
+        limits: IngestLimits,
+        lease_ttl_ms: int,
+        clock_ms: Callable[[], float] = _system_ms,
+        number: int = 0,
     ) -> None:
-        self._log = log
+        self._partitions = log
+        self._number = number
+        self._log = log.parts[number]
         self._clock_ms = clock_ms
         self._limits = limits
-        self.lease = Lease(log, lease_ttl_ms)
+        self.lease = Lease(self._log, lease_ttl_ms)
         self.counters: Counter[str] = Counter(
             dict.fromkeys(("messages", "entries", "readings", "dead", "dropped", "not_ours", "repeated"), 0)
         )
@@ -98,13 +109,14 @@ class Inbox:
         """Queue one message of the inbox channels, from the live connection; never waits."""
         if channel == self._log.keys.inbox_marker and self.lease.on_marker(payload):
             return
-        if not self.lease.owns:
+        metric = self._log.keys.inbox_metric(channel)
+        if not self.lease.owns or self._partitions.layout.partition_of(metric) != self._number:
             return
         self.counters["messages"] += 1
         if len(self._waiting) >= _MAX_WAITING or self._waiting_bytes + len(payload) > _MAX_WAITING_BYTES:
             self.counters["dropped"] += 1
             return
-        self._waiting.append(_Message(self._log.keys.inbox_metric(channel), payload, self._clock_ms()))
+        self._waiting.append(_Message(metric, payload, self._clock_ms()))
         self._waiting_bytes += len(payload)
         self._arrived.set()
 
@@ -113,7 +125,8 @@ class Inbox:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.lease.run(), name="tidewire-lease")
             tasks.create_task(self._consume_channels(), name="tidewire-inbox-channel")
-            tasks.create_task(self._consume_stream(), name="tidewire-inbox-stream")
+            if self._number == 0:
+                tasks.create_task(self._consume_stream(), name="tidewire-inbox-stream")
 
     async def _consume_channels(self) -> None:
         """Append queued messages as they arrive."""
@@ -166,7 +179,9 @@ class Inbox:
         """
         if not intake.batches:
             return True
-        token = self.lease.token
+        log, token = self._log, self.lease.token
+        if once is not None and self._partitions.layout.id:  # the lease says nothing of another partition
+            log, token = self._partitions.of(intake.batches[0].metric), ""
         publisher, sequence = "", 0
         if once is None:
             self._sequences[inbox_ids != ()] += 1
@@ -175,7 +190,7 @@ class Inbox:
         deadline = time.monotonic() + give_up_s
         while True:
             try:
-                appended = await self._log.append(
+                appended = await log.append(
                     intake.batches, publisher=publisher, sequence=sequence, once=once, lease=token, inbox_ids=inbox_ids
                 )
             except LogUnavailable as error:
@@ -303,7 +318,7 @@ class Inbox:
             await self._append_batches(batches, ids)
 
     async def _append_batches(self, batches: list[EncodedBatch], ids: list[str]) -> None:
-        if self._stream is self._log:
+        if self._stream is self._log and not self._partitions.layout.id:
             await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
             return
         for batch, id_ in zip(batches, ids, strict=True):

@@ -21,7 +21,7 @@ import redis
 
 from tidewire.errors import LimitExceeded
 from tidewire.model.batch import FINISHED, Batch, EncodedBatch, encode_batch, labels_of_series_key, series_key
-from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.errors import RateExceeded
 from tidewire_service.ingest.prometheus_text import Sample
 
@@ -104,8 +104,9 @@ class PushedGroups:
         silent_s: how long a group is remembered after its last push.
     """
 
-    def __init__(self, log: RedisLog, most: int, most_bytes: int, silent_s: float) -> None:
+    def __init__(self, log: PartitionedLog, most: int, most_bytes: int, silent_s: float) -> None:
         self._log = log
+        self._home = log.home
         self._most = most
         self._most_bytes = most_bytes
         self._silent_ms = int(silent_s * 1e3)
@@ -127,7 +128,7 @@ class PushedGroups:
             RateExceeded: others pushed to it all the time; what is pushed may be stored, and its group not remembered.
             LogUnavailable: as of the log.
         """
-        key = self._log.keys.group(hashlib.sha256(series_key(group).encode()).hexdigest())
+        key = self._home.keys.group(hashlib.sha256(series_key(group).encode()).hexdigest())
         lock = self._locks.setdefault(key, asyncio.Lock())
         try:
             async with asyncio.timeout(_WAIT_S):
@@ -137,8 +138,8 @@ class PushedGroups:
         try:
             accepted = 0
             for _ in range(_TRIES):
-                with self._log.beside():
-                    found: Any = await self._log.redis.get(key)
+                with self._home.beside():
+                    found: Any = await self._home.redis.get(key)
                 elsewhere = in_thread or len(found or b"") > _INLINE_BYTES
                 planned = await _run(elsewhere, self._planned, found, change)
                 if planned is None:
@@ -178,8 +179,8 @@ class PushedGroups:
     async def _replaced(self, key: str, found: bytes | None, body: bytes) -> bool:
         """Remember a group in place of what was found of it; False if it was changed meanwhile."""
         pipe: Any  # redis-py's types have no transactions
-        with self._log.beside():
-            async with self._log.redis.pipeline(transaction=True) as pipe:
+        with self._home.beside():
+            async with self._home.redis.pipeline(transaction=True) as pipe:
                 await pipe.watch(key)
                 if await pipe.get(key) != found:
                     return False

@@ -32,7 +32,7 @@ class Readiness:
         redis_ms, reason = None, ""
         try:
             async with asyncio.timeout(_PING_S):
-                redis_ms = round(await hub.log.ping() * 1e3, 3)
+                redis_ms = round(await hub.ping() * 1e3, 3)
         except TimeoutError:
             reason = f"Redis at {hub.log.url} did not answer within {_PING_S:g} s"
         except LogUnavailable as error:
@@ -45,5 +45,10 @@ class Readiness:
         elif not reason and age_s is not None and age_s > _STALE_S:
             reason = hub.trouble or f"the hub last read the log's clock {age_s:.1f} s ago"
         return ReadinessJson(
-            not reason, reason, redis_ms, str(hub.position), None if age_s is None else round(age_s, 3)
+            not reason,
+            reason,
+            redis_ms,
+            str(hub.position),
+            None if age_s is None else round(age_s, 3),
+            hub.degraded,
         )

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from tidewire.errors import LogUnavailable
 from tidewire.model.batch import FINISHED, EncodedBatch, encode_batch, make_batch
-from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 
 __all__ = ["SELF_METRICS", "SelfMetrics", "process_name", "quantile"]
 
@@ -101,7 +101,7 @@ class SelfMetrics:
 
     def __init__(
         self,
-        log: RedisLog,
+        log: PartitionedLog,
         registry: CollectorRegistry,
         process: str,
         every_s: float,

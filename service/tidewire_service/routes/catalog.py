@@ -18,7 +18,7 @@ from tidewire.model.batch import decode_batch
 from tidewire.model.cursor import id_text
 from tidewire.redislog.calls import LastReading
 from tidewire_service.auth.scopes import ANYONE, Identity
-from tidewire_service.history.directory import confirm, read_directory
+from tidewire_service.history.directory import read_directory
 from tidewire_service.history.rates import Rates
 from tidewire_service.hub.hub import Hub
 from tidewire_service.settings import ServiceSettings
@@ -44,15 +44,17 @@ class CatalogReads:
         query = parse_query(query_string)
         patterns = query.patterns(self._settings.max_patterns, default="**")
         labels = query.labels()
+        partial = query.flag("partial")
         log = self._hub.log
-        directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
+        directory = await read_directory(self._hub, patterns, identity.scopes.narrowed_to, partial=partial)
         rate = self._rates.per_second()
         metrics = list(directory.tails)
         found, parts = 0, []  # each part encoded: to encode all at once would stop everything else for 0.1 s
         for first in range(0, len(metrics), _METRICS_AT_ONCE):
             part = metrics[first : first + _METRICS_AT_ONCE]
-            last_readings, clock = await log.last_readings(part)
-            confirm(clock, directory.upto, log)
+            last_readings, clocks = await log.last_readings(part)
+            for number, clock in clocks.items():
+                directory.confirm(number, clock, log)
             series = await asyncio.to_thread(_series_of, part, last_readings, labels, rate)
             found += len(series)
             if found > self._settings.catalog_rows:
@@ -60,7 +62,8 @@ class CatalogReads:
                 raise LimitExceeded("catalog_rows", self._settings.catalog_rows, found, remedy)
             if series:
                 parts.append(b",".join(series))
-        body = b'{"cursor":"%b","series":[%b]}' % (str(directory.upto).encode(), b",".join(parts))
+        missing = b',"missing":%b' % msgspec.json.encode(directory.missing) if directory.missing else b""
+        body = b'{"cursor":"%b","series":[%b]%b}' % (str(directory.upto).encode(), b",".join(parts), missing)
         return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
@@ -103,7 +106,7 @@ def _series_of(
     description="Every series that matches, with its last reading by its own time; and the cursor to stream on from.",
     **declare(
         "subscribe",
-        query=("metric", "label"),
+        query=("metric", "label", "partial"),
         answers={200: (CatalogJson, "The series")},
         refusals={
             413: "Too much; says how to ask for less",
@@ -120,6 +123,10 @@ async def get_catalog(
     ] = None,
     label: Annotated[
         list[str] | None, QueryParameter(description="`name:value`; may be repeated, all must hold")
+    ] = None,
+    partial: Annotated[
+        str | None,
+        QueryParameter(description="`true`: do without partitions of the log that do not answer, named in `missing`"),
     ] = None,
 ) -> Response[bytes]:
     """Answer with the catalogue."""

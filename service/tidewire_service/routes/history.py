@@ -18,7 +18,8 @@ from tidewire.errors import InvalidInput
 from tidewire.model.bucket_steps import step_for
 from tidewire.model.cursor import Cursor
 from tidewire.model.table_writers import TABLE_FORMATS
-from tidewire.redislog.lineage import resolve_cursor
+from tidewire.model.vector_cursor import parse_cursor, position_in
+from tidewire.redislog.lineage import resolve_cursor, whole_epoch
 from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.history.directory import Reading, read_directory
 from tidewire_service.history.history import History, Place, Span, read_history
@@ -52,7 +53,7 @@ class _Page(msgspec.Struct, frozen=True, array_like=True):
 def _parse_page(text: str) -> _Page:
     try:
         page = msgspec.json.decode(base64.urlsafe_b64decode(text.encode("ascii")), type=_Page)
-        Cursor.parse(page.upto), Cursor.parse(page.begin)
+        parse_cursor(page.upto), Cursor.parse(page.begin)
     except (ValueError, RecursionError, msgspec.MsgspecError, InvalidInput):
         raise InvalidInput(
             "page", text, "expected first, or the page= of the Link header of the previous page"
@@ -64,7 +65,7 @@ def _link(query: Query, history: History, following: Place) -> str:
     """Return the URL of the next page."""
     span = history.span
     upto = history.cursor
-    begin = Cursor(upto.epoch, following.id)
+    begin = Cursor(upto.epoch, following.id)  # the epoch says nothing here: `upto` has those that count
     page = _Page(span.start_ms, span.end_ms, str(upto), following.metric, str(begin), history.missing)
     kept = [field for field in query.fields if field[0] not in ("page", "start", "end")]
     text = base64.urlsafe_b64encode(msgspec.json.encode(page)).decode("ascii")
@@ -77,12 +78,16 @@ def _check_lineage(page: _Page, directory: Reading) -> None:
     Raises:
         InvalidInput: the log was lost, or went back, since the first page was read.
     """
-    upto = Cursor.parse(page.upto)
-    resolution = resolve_cursor(directory.chain, *upto)
-    if not resolution.known or (resolution.lost_from is not None and resolution.lost_from < upto.id):
-        raise InvalidInput(
-            "page", page.upto, "the log lost some of it since the first page; begin again with page=first"
-        )
+    upto = parse_cursor(page.upto)
+    for number, clock in directory.clocks.items():
+        position = position_in(upto, number)
+        if position is None:
+            continue
+        resolution = resolve_cursor(clock.chain, whole_epoch(clock.chain, position.epoch), position.id)
+        if not resolution.known or (resolution.lost_from is not None and resolution.lost_from < position.id):
+            raise InvalidInput(
+                "page", page.upto, "the log lost some of it since the first page; begin again with page=first"
+            )
 
 
 class HistoryReads:
@@ -110,7 +115,7 @@ class HistoryReads:
             raise InvalidInput("page", page, "only readings have pages; leave out points= and step_ms=")
         begun = _parse_page(page) if page and page != _FIRST_PAGE else None
         async with self._turns:
-            directory = await read_directory(self._hub, log, patterns, identity.scopes.narrowed_to)
+            directory = await read_directory(self._hub, patterns, identity.scopes.narrowed_to)
             now_ms = directory.now_ms
             if begun is None:
                 start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
@@ -129,7 +134,7 @@ class HistoryReads:
                 directory,
                 labels,
                 Span(start_ms, end_ms, step_ms),
-                directory.upto if begun is None else Cursor.parse(begun.upto),
+                directory.upto if begun is None else parse_cursor(begun.upto),
                 max_rows=settings.history_rows,
                 max_batches=settings.history_scan_batches,
                 paged=bool(page),

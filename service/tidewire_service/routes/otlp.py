@@ -22,7 +22,7 @@ from tidewire.redislog.calls import Once
 from tidewire_service.auth.scopes import Identity
 from tidewire_service.errors import MediaTypeNotSupported, ScopeMissing, encodable
 from tidewire_service.hub.hub import Hub
-from tidewire_service.ingest.group_commit import GroupCommit
+from tidewire_service.ingest.group_commit import GroupCommits
 from tidewire_service.ingest.interval_quantiles import IntervalQuantiles
 from tidewire_service.ingest.otlp import Points, PointsReader
 from tidewire_service.ingest.otlp_messages import parse_json, parse_protobuf
@@ -71,7 +71,7 @@ class OtlpExports:
         telemetry: Telemetry,
         quota: StreamQuota,
         bodies: ForeignBodies,
-        commits: GroupCommit,
+        commits: GroupCommits,
     ) -> None:
         self._hub = hub
         self._telemetry = telemetry

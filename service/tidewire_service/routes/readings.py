@@ -21,7 +21,7 @@ from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.errors import MemoryShort, ScopeMissing
 from tidewire_service.hub.hub import Hub
 from tidewire_service.ingest.body import INGEST_FORMATS, BodyReader, checked_encoding, checked_format, unpacked
-from tidewire_service.ingest.group_commit import GroupCommit
+from tidewire_service.ingest.group_commit import GroupCommits
 from tidewire_service.ingest.rows import METRIC_NOT_ALLOWED, Intake, Rejected
 from tidewire_service.ingest.slots import Slot, Slots
 from tidewire_service.operations.telemetry import Telemetry
@@ -61,7 +61,7 @@ class Posts:
     """
 
     def __init__(
-        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, commits: GroupCommit
+        self, hub: Hub, settings: ServiceSettings, telemetry: Telemetry, quota: StreamQuota, commits: GroupCommits
     ) -> None:
         self._quota = quota
         self._hub = hub

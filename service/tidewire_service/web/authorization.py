@@ -147,7 +147,7 @@ class AuthorizationMiddleware:
                 await self._tickets.redeem(
                     ticket,
                     request,
-                    self._streams.hub.start_id(request.replay),
+                    self._streams.hub.start_ids(request.replay),
                     last_event_id=last_event_id(scope),
                     address_cursor=address_cursor,
                 )

@@ -97,6 +97,17 @@ class Query(NamedTuple):
         except LimitExceeded as error:
             raise InvalidInput("label", len(found), str(error)) from None
 
+    def flag(self, name: str) -> bool:
+        """Return whether a field is ``true``; absent or ``false``: it is not.
+
+        Raises:
+            InvalidInput: neither.
+        """
+        text = self.one(name)
+        if text not in ("", "true", "false"):
+            raise InvalidInput(name, text, "expected true or false")
+        return text == "true"
+
     def number(self, name: str, minimum: int, maximum: int) -> int | None:
         """Return a whole number, or None if absent.
 
