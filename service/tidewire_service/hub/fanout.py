@@ -225,9 +225,9 @@ class Fanout:
         subscription.live, subscription.slow = True, False
         self._live[subscription.selection].add(subscription)  # what is pending lies after the flushed position
 
-    def fall_back(self, subscription: Subscription) -> None:
-        """Let a live subscription whose socket is full catch up from what it was handed."""
-        self._fall_back(subscription, Cursor(self._partition.epoch, subscription.selection.flushed), slow=True)
+    def fall_back(self, subscription: Subscription, *, slow: bool = True) -> None:
+        """Let a live subscription catch up from what it was handed; `slow`: its own events filled the socket."""
+        self._fall_back(subscription, Cursor(self._partition.epoch, subscription.selection.flushed), slow=slow)
 
     def _fall_back(self, subscription: Subscription, cursor: Cursor, *, slow: bool) -> None:
         self._live[subscription.selection].discard(subscription)

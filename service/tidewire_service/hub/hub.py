@@ -302,6 +302,7 @@ class Hub:
             with self._cork.holding(before):
                 for part in dirty:
                     part.fanout.flush()
+                    self._cork.flushed()
         self._last_flush = time.monotonic()
         self._flush_s = self._last_flush - began
         for part in dirty:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from tidewire.model.cursor import Cursor, id_from_ms, id_ms
 from tidewire.model.vector_cursor import VectorCursor, base62, component_text
@@ -25,13 +25,15 @@ __all__ = ["Cork", "JointSubscription", "PartSubscription"]
 
 _NAMED: Final = 100  # metrics of a partition that an event about it lists
 _ID: Final = re.compile(rb"^id: (?:([0-9a-z]+)\.([0-9a-z]+)-([0-9a-z]+))?$", re.MULTILINE)
-_MEMORIES: Final = 64  # of one flush: texts that were made for one subscriber and serve the next
+_MEMORIES: Final = 64  # until a flush ends: bytes that were made for one subscriber and serve the next, 16 MiB at most
+_Positions: TypeAlias = tuple[tuple[int, Cursor], ...]  # by partition
 
 
 class Cork:
     """Holds back what one flush of all partitions hands to each socket, so that it is one write.
 
-    Subscribers that have the same positions get the same bytes: what was made for the first is kept until the end.
+    Subscribers that have the same positions get the same bytes: what was made for the first is kept until the next
+    flush ends.
 
     Attributes:
         held: a flush is under way.
@@ -43,6 +45,7 @@ class Cork:
         self.before: dict[int, Cursor] = {}
         self._touched: dict[JointSubscription, list[bytes]] = {}
         self._made: dict[tuple[Any, ...], tuple[Any, bytes]] = {}  # what it was made of is kept: it is known by its id
+        self._others: dict[tuple[int, tuple[int, ...]], _Positions] = {}  # of subscribers that are live everywhere
 
     @contextmanager
     def holding(self, before: dict[int, Cursor]) -> Iterator[None]:
@@ -56,16 +59,29 @@ class Cork:
             for joint, chunks in touched.items():
                 joint.write_flushed(chunks[0] if len(chunks) == 1 else self._joined(chunks))
             self._made.clear()
+            self._others.clear()
+
+    def flushed(self) -> None:
+        """Take note that one partition has been flushed: what live subscribers have of it has changed."""
+        self._others.clear()
+
+    def others_of_live(self, number: int, parts: Mapping[int, PartSubscription]) -> _Positions:
+        """Return what a subscriber that is live everywhere has in all partitions but one; the same of all such."""
+        key = (number, tuple(parts))
+        found = self._others.get(key)
+        if found is None:
+            found = tuple((other, part.handed) for other, part in parts.items() if other != number)
+            if self.held:
+                self._others[key] = found
+        return found
 
     def add(self, joint: JointSubscription, data: bytes) -> None:
         """Keep bytes for the end of the flush."""
         self._touched.setdefault(joint, []).append(data)
 
-    def named(self, number: int, data: bytes, others: Sequence[tuple[int, Cursor]], layout: int) -> bytes:
+    def named(self, number: int, data: bytes, others: _Positions, layout: int) -> bytes:
         """Return bytes of a partition with ids that also name the positions in others."""
-        if not self.held:
-            return _named(number, data, others, layout)
-        key = (number, id(data), *others)
+        key = (number, id(data), others)
         found = self._made.get(key)
         return self._remember(key, data, _named(number, data, others, layout)) if found is None else found[1]
 
@@ -80,7 +96,7 @@ class Cork:
         return made
 
 
-def _named(number: int, data: bytes, others: Sequence[tuple[int, Cursor]], layout: int) -> bytes:
+def _named(number: int, data: bytes, others: _Positions, layout: int) -> bytes:
     """Replace the ids of a partition's events by those that also name the positions in others.
 
     An id that is empty, since its partition starts anew, names the others alone.
@@ -287,13 +303,14 @@ class JointSubscription:
 
     def write(self, number: int, data: bytes) -> bool:
         """Write bytes of a part under ids that name all parts; see `Sink.write`."""
-        named = self._cork.named(number, data, self._others(number), self._layout)
-        if self._cork.held:
-            self._cork.add(self, named)
+        places, cork = self._places, self._cork
+        named = cork.named(number, data, self._others(number), self._layout)
+        if cork.held and len(places) > 1:
+            cork.add(self, named)
             return True
         if self._sink.write(named):
             return True
-        self._wait_for_socket(but=number)
+        self._wait_for_socket(but=number, slow=places[number].live)
         return False
 
     def write_flushed(self, data: bytes) -> None:
@@ -307,15 +324,20 @@ class JointSubscription:
             if not part.selection.key.every_ms:  # intervals are not of the flush
                 part.cursor = self._cork.before[part.partition.number]
 
-    def _wait_for_socket(self, but: int | None = None) -> None:
+    def _wait_for_socket(self, but: int | None = None, *, slow: bool = True) -> None:
         """Let all live parts catch up, but for one that does so by itself: nothing goes before what is parked."""
         self._parked = True
         for number, part in self._places.items():
             if number != but:
-                part.fall_back()
+                part.fall_back(slow=slow)
 
-    def _others(self, number: int) -> list[tuple[int, Cursor]]:
-        return [(other, part.handed) for other, part in self._places.items() if other != number and part.anchored]
+    def _others(self, number: int) -> _Positions:
+        places = self._places
+        if len(places) == 1:
+            return ()
+        if self.live and not self._request.every_ms:
+            return self._cork.others_of_live(number, places)
+        return tuple((other, part.handed) for other, part in places.items() if other != number and part.anchored)
 
     def _vector(self, first: int | None = None) -> VectorCursor | None:
         """Return what all parts were handed, that of one first; None if there is nothing."""
@@ -379,5 +401,5 @@ class JointSubscription:
         """Write an event about all parts."""
         written = self._sink.write(data)
         if not written:
-            self._wait_for_socket()
+            self._wait_for_socket(slow=self.live)
         return written

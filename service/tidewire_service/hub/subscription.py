@@ -124,8 +124,8 @@ class LiveSet(Protocol):
     def go_live(self, subscription: Subscription) -> None:
         """Let a subscription whose cursor equals the flushed position share the bytes of its selection."""
 
-    def fall_back(self, subscription: Subscription) -> None:
-        """Let a live subscription whose socket is full catch up from what it was handed."""
+    def fall_back(self, subscription: Subscription, *, slow: bool = True) -> None:
+        """Let a live subscription catch up from what it was handed; `slow`: its own events filled the socket."""
 
 
 class Subscription:
@@ -193,10 +193,10 @@ class Subscription:
         """What the subscriber's stream knows it by."""
         return self
 
-    def fall_back(self) -> None:
-        """Catch up from what was handed, if it is live: the socket is full."""
+    def fall_back(self, *, slow: bool = True) -> None:
+        """Catch up from what was handed, if it is live: the socket is full; `slow`: of its own events."""
         if self.live:
-            self._fanout.fall_back(self)
+            self._fanout.fall_back(self, slow=slow)
 
     def hand(self, data: bytes, cursor: Cursor) -> bool:
         """Hand bytes to the socket; the cursor moves when the socket has them."""

@@ -1,0 +1,288 @@
+"""A log of several partitions on one server: streams, catalogue, history, posts, the inbox and what is told of them."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from servers import Valkey
+from waiting import HANG_S, Eventually
+
+from tidewire.model.layout import layout_of
+from tidewire.model.sse import Decoder, ServerEvent
+from tidewire.model.vector_cursor import VectorCursor, parse_cursor
+
+LAYOUT = layout_of(4)
+METRICS = [f"m{n}" for n in range(12)]
+assert {LAYOUT.partition_of(metric) for metric in METRICS} == set(range(4))
+
+
+@pytest.fixture
+async def service(start: Any) -> Any:
+    """A service on a log of four partitions."""
+    return await start(partitions=4)
+
+
+class Reader:
+    """Reads a stream event by event, and keeps what a client keeps."""
+
+    def __init__(self) -> None:
+        self.last_id = ""
+        self.values: dict[str, list[float]] = defaultdict(list)
+        self.controls: list[tuple[str, Any]] = []
+
+    def take(self, event: ServerEvent) -> None:
+        if event.id is not None:
+            self.last_id = event.id
+        if event.event != "message":
+            self.controls.append((event.event, json.loads(event.data)))
+            return
+        batch = json.loads(event.data)
+        self.values[batch["metric"]] += batch["value"]
+
+    def named(self, kind: str) -> list[Any]:
+        return [data for name, data in self.controls if name == kind]
+
+
+@asynccontextmanager
+async def stream(service: Any, reader: Reader, query: str) -> AsyncIterator[asyncio.Task[None]]:
+    headers = {"Last-Event-ID": reader.last_id} if reader.last_id else {}
+
+    async def read() -> None:
+        decoder = Decoder()
+        async with service.http.stream("GET", f"/v1/stream?{query}", headers=headers, timeout=HANG_S) as answer:
+            assert answer.status_code == 200
+            async for chunk in answer.aiter_raw():
+                for event in decoder.feed(chunk):
+                    reader.take(event)
+
+    reading = asyncio.create_task(read())
+    try:
+        yield reading
+    finally:
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+
+
+async def post(service: Any, rows: Iterable[tuple[str, float]]) -> Any:
+    answer = await service.post([{"metric": metric, "value": value} for metric, value in rows])
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_a_log_is_split_and_each_metric_lies_in_one_partition(service: Any, valkey: Valkey) -> None:
+    answer = await post(service, [(metric, 1.0) for metric in METRICS])
+    vector = VectorCursor.parse(answer["cursor"])
+    assert {number for number, _ in vector.parts} == set(range(4))
+    for metric in METRICS:
+        tag = LAYOUT.tags[LAYOUT.partition_of(metric)]
+        assert valkey.client.exists(f"tw:{{{tag}}}:log:{metric}") == 1
+    assert json.loads(valkey.client.get("tw:{0}:layout"))["partitions"] == 4
+    assert not valkey.client.exists("tw:{0}:clock")
+
+
+async def test_a_stream_of_all_partitions_is_live_and_its_ids_name_them_all(
+    service: Any, eventually: Eventually
+) -> None:
+    await post(service, [(metric, 1.0) for metric in METRICS])
+    reader = Reader()
+    async with stream(service, reader, "metric=**"):
+        await eventually(lambda: bool(reader.named("live")))
+        assert {metric: values for metric, values in reader.values.items() if metric in METRICS} == {
+            metric: [1.0] for metric in METRICS
+        }
+        assert len(reader.named("hello")) == len(reader.named("live")) == 1
+        await post(service, [(metric, 2.0) for metric in METRICS])
+        await eventually(lambda: all(reader.values[metric] == [1.0, 2.0] for metric in METRICS))
+    vector = VectorCursor.parse(reader.last_id)
+    assert {number for number, _ in vector.parts} == set(range(4))
+    assert len(reader.last_id) <= 124
+
+
+async def test_a_stream_of_one_metric_names_its_partition_alone(service: Any, eventually: Eventually) -> None:
+    reader = Reader()
+    async with stream(service, reader, "metric=m3&replay=none"):
+        await eventually(lambda: bool(reader.named("live")))
+        await post(service, [("m3", 1.0), ("m4", 1.0)])
+        await eventually(lambda: reader.values["m3"] == [1.0])
+    assert [number for number, _ in VectorCursor.parse(reader.last_id).parts] == [LAYOUT.partition_of("m3")]
+    assert set(reader.values) == {"m3"}
+
+
+@pytest.mark.parametrize("replay", ["last", "none", "1h"])
+async def test_a_client_that_is_cut_anywhere_gets_everything_once(
+    service: Any, start: Any, replay: str, eventually: Eventually
+) -> None:
+    other = await start(partitions=4)
+    services, rng = [service, other], random.Random(f"cut {replay}")
+    reader, sent = Reader(), 0
+    async with stream(service, reader, f"metric=m*&replay={replay}"):
+        await eventually(lambda: bool(reader.named("live")))
+    for cut in range(12):
+        publishing = asyncio.create_task(_publish(rng.choice(services), sent, sent + 40))
+        sent += 40
+        before = sum(map(len, reader.values.values()))
+        async with stream(services[cut % 2], reader, f"metric=m*&replay={replay}"):
+            enough = before + rng.randrange(1, 30)
+            await eventually(lambda: sum(map(len, reader.values.values())) >= enough)  # noqa: B023 - awaited here
+        await publishing
+    async with stream(service, reader, f"metric=m*&replay={replay}"):
+        await eventually(lambda: sum(map(len, reader.values.values())) >= sent)
+        await asyncio.sleep(0.1)
+    assert not reader.named("gap")
+    assert not reader.named("reset")
+    assert {metric: values for metric, values in reader.values.items() if values} == {
+        metric: [float(n) for n in range(sent) if METRICS[n % len(METRICS)] == metric] for metric in METRICS
+    }
+
+
+async def _publish(service: Any, first: int, last: int) -> None:
+    for n in range(first, last):
+        await post(service, [(METRICS[n % len(METRICS)], float(n))])
+
+
+async def test_catalogue_history_and_stream_go_on_from_each_other(service: Any, eventually: Eventually) -> None:
+    await post(service, [(metric, 1.0) for metric in METRICS])
+    catalogue = (await service.http.get("/v1/catalog?metric=m*")).json()
+    assert [series["metric"] for series in catalogue["series"]] == sorted(METRICS)
+    assert "missing" not in catalogue
+    history = await service.history("m*")
+    assert {series["metric"]: series["value"] for series in history["series"]} == {m: [1.0] for m in METRICS}
+    assert {n for n, _ in VectorCursor.parse(history["cursor"]).parts} == set(range(4))
+    await post(service, [(metric, 2.0) for metric in METRICS])
+    for cursor in (catalogue["cursor"], history["cursor"]):
+        reader = Reader()
+        reader.last_id = cursor
+        async with stream(service, reader, "metric=m*"):
+            await eventually(lambda: all(reader.values[metric] == [2.0] for metric in METRICS))  # noqa: B023 - likewise
+
+
+async def test_pages_of_a_history_hold_everything_once(service: Any) -> None:
+    for n in range(5):
+        await post(service, [(metric, float(n)) for metric in METRICS])
+    found: dict[str, list[float]] = defaultdict(list)
+    url = "/v1/history?metric=m*&page=first"
+    settings = service.service.settings
+    assert settings.partitions == 4
+    while url:
+        answer = await service.http.get(url)
+        assert answer.status_code == 200, answer.text
+        for series in answer.json()["series"]:
+            found[series["metric"]] += series["value"]
+        link = answer.headers.get("Link", "")
+        url = link.partition("<")[2].partition(">")[0]
+    assert found == {metric: [0.0, 1.0, 2.0, 3.0, 4.0] for metric in METRICS}
+
+
+async def test_a_repeat_under_a_key_stores_nothing_twice(service: Any) -> None:
+    rows = [{"metric": metric, "value": 1} for metric in METRICS]
+    first = await service.post(rows, **{"Idempotency-Key": "k"})
+    again = await service.post(rows, **{"Idempotency-Key": "k"})
+    assert first.json()["accepted"] == again.json()["accepted"] == len(METRICS)
+    assert {metric: (await service.stored())[metric] for metric in METRICS} == {metric: [1.0] for metric in METRICS}
+
+
+async def test_the_inbox_appends_each_message_once_in_its_partition(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    one, two = await start(partitions=4), await start(partitions=4)
+    await eventually(
+        lambda: all(any(service.app.state.inboxes[number].lease.owns for service in (one, two)) for number in range(4))
+    )
+    for n in range(60):
+        valkey.client.publish(f"tw:in:{METRICS[n % 12]}", n)
+        valkey.client.xadd("tw:in", {"metric": f"d{n % 12}", "value": n})
+    expected = {f"{kind}{n}": [float(k) for k in range(n, 60, 12)] for kind in "md" for n in range(12)}
+
+    async def all_there() -> bool:
+        return {m: v for m, v in (await one.stored()).items() if m in expected} == expected
+
+    await eventually(all_there)
+    assert valkey.client.xlen("tw:in") == 0
+    assert valkey.client.xlen("tw:in:dead") == 0
+
+
+async def test_a_partition_that_is_lost_resets_its_metrics_alone(
+    service: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    await post(service, [(metric, 1.0) for metric in METRICS])
+    reader = Reader()
+    async with stream(service, reader, "metric=m*"):
+        await eventually(lambda: bool(reader.named("live")))
+        lost = LAYOUT.partition_of("m0")
+        keys = valkey.client.keys(f"tw:{{{LAYOUT.tags[lost]}}}:*")
+        assert valkey.client.delete(*keys) == len(keys)
+        await eventually(lambda: bool(reader.named("reset")))
+        await eventually(lambda: len(reader.named("live")) == 2)
+        await post(service, [(metric, 2.0) for metric in METRICS])
+        await eventually(lambda: all(reader.values[metric] == [1.0, 2.0] for metric in METRICS))
+    [reset] = reader.named("reset")
+    assert reset["partition"] == lost
+    assert reset["metrics"] == sorted(metric for metric in METRICS if LAYOUT.partition_of(metric) == lost)
+    assert not reader.named("gap")
+
+
+async def test_a_cursor_of_another_layout_is_reset_and_loses_nothing_of_now(
+    service: Any, eventually: Eventually
+) -> None:
+    await post(service, [(metric, 1.0) for metric in METRICS])
+    for foreign in ("abc1234.mwt3mg8f-1", "_2.VvXJtzq.0abcde1-2"):
+        parse_cursor(foreign)
+        reader = Reader()
+        reader.last_id = foreign
+        async with stream(service, reader, "metric=m*"):
+            await eventually(lambda: bool(reader.named("live")))  # noqa: B023 - awaited here
+        assert sorted(reset["partition"] for reset in reader.named("reset")) == [0, 1, 2, 3]
+        assert {metric: values for metric, values in reader.values.items() if values} == {m: [1.0] for m in METRICS}
+
+
+async def test_intervals_are_closed_in_each_partition(service: Any, eventually: Eventually) -> None:
+    counts: dict[str, int] = defaultdict(int)
+    reader = Reader()
+
+    def take(event: ServerEvent) -> None:
+        if event.event != "message":
+            reader.controls.append((event.event, json.loads(event.data)))
+            return
+        for batch in json.loads(event.data)["batches"]:
+            counts[batch["metric"]] += batch["count"][0]
+
+    reader.take = take  # type: ignore[method-assign]
+    async with stream(service, reader, "metric=m*&every=100ms&replay=none"):
+        await eventually(lambda: bool(reader.named("live")))
+        await _publish(service, 0, 120)
+        await eventually(lambda: all(counts[metric] == 10 for metric in METRICS))
+
+
+async def test_a_service_of_another_number_adopts_the_layout_that_is_there(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    first, second = await start(partitions=4), await start(partitions=2)
+    third = await start()
+    for service in (first, second, third):
+        assert service.app.state.hub.layout == LAYOUT
+    await post(second, [("m0", 1.0)])
+    reader = Reader()
+    async with stream(third, reader, "metric=m0"):
+        await eventually(lambda: reader.values["m0"] == [1.0])
+
+
+async def test_a_log_of_one_partition_stays_one(start: Any) -> None:
+    first = await start()
+    await post(first, [("m0", 1.0)])
+    second = await start(partitions=8)
+    assert second.app.state.hub.layout.partitions == 1
+    assert (await second.stored())["m0"] == [1.0]
+
+
+async def test_readiness_names_no_partition_while_all_answer(service: Any) -> None:
+    answer = (await service.http.get("/health/ready")).json()
+    assert answer["ready"] is True
+    assert "degraded" not in answer
+    assert {n for n, _ in VectorCursor.parse(answer["position"]).parts} == set(range(4))
