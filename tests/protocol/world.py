@@ -292,6 +292,8 @@ class Hub:
 
 class World:
     redis_class: type[Redis] = Redis
+    hub_class: type[Hub] = Hub
+    time_ms = 1.7e12  # of every reading
 
     def __init__(
         self,
@@ -319,7 +321,7 @@ class World:
         self.redis = self.redis_class(self)
         start = self.redis.clock()
         self.published: Watermark | None = None
-        self.hubs = [Hub(self, 0), Hub(self, 1)]
+        self.hubs = [self.hub_class(self, 0), self.hub_class(self, 1)]
         self.clients = [Client(number) for number in clients]
         self.by_number = {client.number: client for client in self.clients}
         for client in self.clients:

@@ -298,8 +298,7 @@ class Hub:
         if len(self.parts) == 1:
             self.parts[0].fanout.flush()
         else:
-            before = {part.partition.number: part.partition.flushed_cursor for part in self.parts}
-            with self._cork.holding(before):
+            with self._cork.holding():
                 for part in dirty:
                     part.fanout.flush()
                     self._cork.flushed()

