@@ -6,16 +6,16 @@ import asyncio
 import json
 import random
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from servers import Valkey
-from waiting import HANG_S, Eventually
+from stream_reader import StreamReader, reading
+from waiting import Eventually
 
 from tidewire.model.layout import layout_of
-from tidewire.model.sse import Decoder, ServerEvent
+from tidewire.model.sse import ServerEvent
 from tidewire.model.vector_cursor import VectorCursor, parse_cursor
 
 LAYOUT = layout_of(4)
@@ -27,47 +27,6 @@ assert {LAYOUT.partition_of(metric) for metric in METRICS} == set(range(4))
 async def service(start: Any) -> Any:
     """A service on a log of four partitions."""
     return await start(partitions=4)
-
-
-class Reader:
-    """Reads a stream event by event, and keeps what a client keeps."""
-
-    def __init__(self) -> None:
-        self.last_id = ""
-        self.values: dict[str, list[float]] = defaultdict(list)
-        self.controls: list[tuple[str, Any]] = []
-
-    def take(self, event: ServerEvent) -> None:
-        if event.id is not None:
-            self.last_id = event.id
-        if event.event != "message":
-            self.controls.append((event.event, json.loads(event.data)))
-            return
-        batch = json.loads(event.data)
-        self.values[batch["metric"]] += batch["value"]
-
-    def named(self, kind: str) -> list[Any]:
-        return [data for name, data in self.controls if name == kind]
-
-
-@asynccontextmanager
-async def stream(service: Any, reader: Reader, query: str) -> AsyncIterator[asyncio.Task[None]]:
-    headers = {"Last-Event-ID": reader.last_id} if reader.last_id else {}
-
-    async def read() -> None:
-        decoder = Decoder()
-        async with service.http.stream("GET", f"/v1/stream?{query}", headers=headers, timeout=HANG_S) as answer:
-            assert answer.status_code == 200
-            async for chunk in answer.aiter_raw():
-                for event in decoder.feed(chunk):
-                    reader.take(event)
-
-    reading = asyncio.create_task(read())
-    try:
-        yield reading
-    finally:
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
 
 
 async def post(service: Any, rows: Iterable[tuple[str, float]]) -> Any:
@@ -91,8 +50,8 @@ async def test_a_stream_of_all_partitions_is_live_and_its_ids_name_them_all(
     service: Any, eventually: Eventually
 ) -> None:
     await post(service, [(metric, 1.0) for metric in METRICS])
-    reader = Reader()
-    async with stream(service, reader, "metric=**"):
+    reader = StreamReader()
+    async with reading(service.http, reader, "metric=**"):
         await eventually(lambda: bool(reader.named("live")))
         assert {metric: values for metric, values in reader.values.items() if metric in METRICS} == {
             metric: [1.0] for metric in METRICS
@@ -106,8 +65,8 @@ async def test_a_stream_of_all_partitions_is_live_and_its_ids_name_them_all(
 
 
 async def test_a_stream_of_one_metric_names_its_partition_alone(service: Any, eventually: Eventually) -> None:
-    reader = Reader()
-    async with stream(service, reader, "metric=m3&replay=none"):
+    reader = StreamReader()
+    async with reading(service.http, reader, "metric=m3&replay=none"):
         await eventually(lambda: bool(reader.named("live")))
         await post(service, [("m3", 1.0), ("m4", 1.0)])
         await eventually(lambda: reader.values["m3"] == [1.0])
@@ -121,18 +80,18 @@ async def test_a_client_that_is_cut_anywhere_gets_everything_once(
 ) -> None:
     other = await start(partitions=4)
     services, rng = [service, other], random.Random(f"cut {replay}")
-    reader, sent = Reader(), 0
-    async with stream(service, reader, f"metric=m*&replay={replay}"):
+    reader, sent = StreamReader(), 0
+    async with reading(service.http, reader, f"metric=m*&replay={replay}"):
         await eventually(lambda: bool(reader.named("live")))
     for cut in range(12):
         publishing = asyncio.create_task(_publish(rng.choice(services), sent, sent + 40))
         sent += 40
         before = sum(map(len, reader.values.values()))
-        async with stream(services[cut % 2], reader, f"metric=m*&replay={replay}"):
+        async with reading(services[cut % 2].http, reader, f"metric=m*&replay={replay}"):
             enough = before + rng.randrange(1, 30)
             await eventually(lambda: sum(map(len, reader.values.values())) >= enough)  # noqa: B023 - awaited here
         await publishing
-    async with stream(service, reader, f"metric=m*&replay={replay}"):
+    async with reading(service.http, reader, f"metric=m*&replay={replay}"):
         await eventually(lambda: sum(map(len, reader.values.values())) >= sent)
         await asyncio.sleep(0.1)
     assert not reader.named("gap")
@@ -157,9 +116,9 @@ async def test_catalogue_history_and_stream_go_on_from_each_other(service: Any, 
     assert {n for n, _ in VectorCursor.parse(history["cursor"]).parts} == set(range(4))
     await post(service, [(metric, 2.0) for metric in METRICS])
     for cursor in (catalogue["cursor"], history["cursor"]):
-        reader = Reader()
+        reader = StreamReader()
         reader.last_id = cursor
-        async with stream(service, reader, "metric=m*"):
+        async with reading(service.http, reader, "metric=m*"):
             await eventually(lambda: all(reader.values[metric] == [2.0] for metric in METRICS))  # noqa: B023 - likewise
 
 
@@ -212,8 +171,8 @@ async def test_a_partition_that_is_lost_resets_its_metrics_alone(
     service: Any, valkey: Valkey, eventually: Eventually
 ) -> None:
     await post(service, [(metric, 1.0) for metric in METRICS])
-    reader = Reader()
-    async with stream(service, reader, "metric=m*"):
+    reader = StreamReader()
+    async with reading(service.http, reader, "metric=m*"):
         await eventually(lambda: bool(reader.named("live")))
         lost = LAYOUT.partition_of("m0")
         keys = valkey.client.keys(f"tw:{{{LAYOUT.tags[lost]}}}:*")
@@ -234,9 +193,9 @@ async def test_a_cursor_of_another_layout_is_reset_and_loses_nothing_of_now(
     await post(service, [(metric, 1.0) for metric in METRICS])
     for foreign in ("abc1234.mwt3mg8f-1", "_2.VvXJtzq.0abcde1-2"):
         parse_cursor(foreign)
-        reader = Reader()
+        reader = StreamReader()
         reader.last_id = foreign
-        async with stream(service, reader, "metric=m*"):
+        async with reading(service.http, reader, "metric=m*"):
             await eventually(lambda: bool(reader.named("live")))  # noqa: B023 - awaited here
         assert sorted(reset["partition"] for reset in reader.named("reset")) == [0, 1, 2, 3]
         assert {metric: values for metric, values in reader.values.items() if values} == {m: [1.0] for m in METRICS}
@@ -244,17 +203,17 @@ async def test_a_cursor_of_another_layout_is_reset_and_loses_nothing_of_now(
 
 async def test_intervals_are_closed_in_each_partition(service: Any, eventually: Eventually) -> None:
     counts: dict[str, int] = defaultdict(int)
-    reader = Reader()
+    reader = StreamReader()
 
     def take(event: ServerEvent) -> None:
         if event.event != "message":
-            reader.controls.append((event.event, json.loads(event.data)))
+            reader.told.append((event.event, json.loads(event.data)))
             return
         for batch in json.loads(event.data)["batches"]:
             counts[batch["metric"]] += batch["count"][0]
 
     reader.take = take  # type: ignore[method-assign]
-    async with stream(service, reader, "metric=m*&every=100ms&replay=none"):
+    async with reading(service.http, reader, "metric=m*&every=100ms&replay=none"):
         await eventually(lambda: bool(reader.named("live")))
         await _publish(service, 0, 120)
         await eventually(lambda: all(counts[metric] == 10 for metric in METRICS))
@@ -268,8 +227,8 @@ async def test_a_service_of_another_number_adopts_the_layout_that_is_there(
     for service in (first, second, third):
         assert service.app.state.hub.layout == LAYOUT
     await post(second, [("m0", 1.0)])
-    reader = Reader()
-    async with stream(third, reader, "metric=m0"):
+    reader = StreamReader()
+    async with reading(third.http, reader, "metric=m0"):
         await eventually(lambda: reader.values["m0"] == [1.0])
 
 
