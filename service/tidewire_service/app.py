@@ -255,6 +255,7 @@ def _export_core(
 ) -> None:
     telemetry.export("tidewire_hub", lambda: hub.counters)
     telemetry.export("tidewire_hub", hub.gauges, gauge=True)
+    telemetry.export("tidewire_partition_look_age_s", hub.look_ages, gauge=True, label="partition")
     telemetry.export_histogram(
         "tidewire_publish_to_write_seconds", "From the append to the write of a flush", hub.latencies
     )

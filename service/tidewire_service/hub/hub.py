@@ -211,6 +211,10 @@ class Hub:
         """Return for each partition the id after which a subscription starts that attaches now without a cursor."""
         return [start_id(replay, part.partition.flushed, part.log_time_ms()) for part in self.parts]
 
+    def look_ages(self) -> dict[str, float]:
+        """Return for each partition the seconds since its clock was last read."""
+        return {str(part.partition.number): min(part.feed.clock_age_s, 1e6) for part in self.parts}
+
     def gauges(self) -> dict[str, float]:
         """Return what is held right now, over all partitions."""
         gauges: Counter[str] = Counter()
