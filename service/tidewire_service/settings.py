@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits
+from tidewire.model.layout import PARTITIONS
 from tidewire.redislog.calls import DEFAULT_RETENTION, Retention
 from tidewire.settings import (
     DEFAULT_LOG_LEVEL,
@@ -239,6 +240,8 @@ class ServiceSettings(Settings, frozen=True, kw_only=True):
                 "is reachable by others, and nobody would be asked for a token; add --auth and make tokens with "
                 "`tidewire token create`, or listen on 127.0.0.1 (--insecure lets anybody in)",
             )
+        if self.partitions not in PARTITIONS:
+            raise InvalidInput("--partitions", self.partitions, "expected 1, 2, 4 or 8")
         if self.auth and self.insecure:
             raise InvalidInput("--insecure", True, "contradicts --auth; give one of them")
         if bool(self.tls_cert) != bool(self.tls_key):

@@ -14,9 +14,11 @@ from servers import Valkey
 from stream_reader import StreamReader, reading
 from waiting import Eventually
 
+from tidewire.errors import InvalidInput
 from tidewire.model.layout import layout_of
 from tidewire.model.sse import ServerEvent
 from tidewire.model.vector_cursor import VectorCursor, parse_cursor
+from tidewire_service.settings import ServiceSettings
 
 LAYOUT = layout_of(4)
 METRICS = [f"m{n}" for n in range(12)]
@@ -245,3 +247,17 @@ async def test_readiness_names_no_partition_while_all_answer(service: Any) -> No
     assert answer["ready"] is True
     assert "degraded" not in answer
     assert {n for n, _ in VectorCursor.parse(answer["position"]).parts} == set(range(4))
+
+
+async def test_each_partition_takes_its_share_of_the_metrics_that_are_allowed(start: Any) -> None:
+    service = await start(partitions=4, max_metrics=40, self_metrics_s=0)
+    answer = await service.post([{"metric": f"n{n}", "value": 1} for n in range(400)])
+    refused = answer.json()
+    assert refused["accepted"] == 4 * 11  # a tenth more than ten each
+    assert "metrics" in str(refused["rejected"][0])
+
+
+def test_a_number_of_partitions_that_cannot_be_is_refused() -> None:
+    for partitions in (0, 3, 16):
+        with pytest.raises(InvalidInput, match="partitions"):
+            ServiceSettings(partitions=partitions)

@@ -7,10 +7,12 @@ an append under its sequence, and a reader its read. Every call has a deadline.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 from time import monotonic
 from typing import Any, Final
 
+import msgspec
 import redis
 import redis.asyncio
 from redis.backoff import NoBackoff
@@ -84,9 +86,8 @@ class _Base:
         self.url = without_password(url)
         tag = HOME if partition is None else layout.tags[partition]
         self.keys = Keys(prefix, tag, database=parse_url(self._target.url).get("db", 0))
-        self.functions = LogFunctions(
-            self.keys, retention, limits, "" if partition is None else layout.statement(partition)
-        )
+        stated = "" if partition is None else layout.statement(partition)
+        self.functions = LogFunctions(self.keys, retention, _share(limits, layout), stated)
         self.skipped_entries = self.forgotten_series = 0
         self.timeout_s = timeout_s
         self._evidence = Evidence()
@@ -113,6 +114,13 @@ def _merged(parts: list[Appended]) -> Appended:
     last = parts[-1]
     results = tuple(result for part in parts for result in part.results)
     return Appended(last.epoch, last.id, results, duplicate=all(part.duplicate for part in parts))
+
+
+def _share(limits: IngestLimits, layout: Layout) -> IngestLimits:
+    """Return the limits of one partition: a tenth more than its share of the metrics, which never are quite even."""
+    if layout.partitions == 1:
+        return limits
+    return msgspec.structs.replace(limits, metrics=math.ceil(limits.metrics / layout.partitions * 1.1))
 
 
 class RedisLog(_Base, RedisServer):
