@@ -20,8 +20,7 @@ import hiredis
 
 from tidewire.model.batch import DEFAULT_LIMITS
 from tidewire.redislog.calls import AppendCall, LogFunctions, Retention
-from tidewire.redislog.keys import Keys
-from tidewire.redislog.log import BlockingRedisLog
+from tidewire.redislog.partitioned_log import BlockingPartitionedLog
 
 BASE = 1_000_000_000
 MAX_PART = 500
@@ -85,16 +84,18 @@ def taken(reply: Sequence[bytes]) -> bool:
 
 
 def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
-    log = BlockingRedisLog(f"redis://127.0.0.1:{redis_port}")
-    log.append([])  # loads the functions
-    epoch = log.clock().epoch
-    log.redis.close()
-    functions = LogFunctions(Keys("tw"), Retention(batches=KEPT), DEFAULT_LIMITS)
-    words = [
-        word if isinstance(word, bytes) else str(word).encode() for word in functions.append(AppendCall(()), epoch)
-    ]
-    fixed = len(words)
-    prefix = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+    log = BlockingPartitionedLog(f"redis://127.0.0.1:{redis_port}")
+    layout, prefixes, fixed = log.layout, [], 0
+    for number, part in enumerate(log.parts):
+        part.append([])  # loads the functions
+        epoch = part.clock().epoch
+        functions = LogFunctions(part.keys, Retention(batches=KEPT), DEFAULT_LIMITS, layout.statement(number))
+        words = [
+            word if isinstance(word, bytes) else str(word).encode() for word in functions.append(AppendCall(()), epoch)
+        ]
+        fixed = len(words)
+        prefixes.append(b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words))
+    log.close()
     labels = '{"line":"4","site":"north"}'
     one = [
         bulk(f"bench/{metric}")
@@ -104,19 +105,23 @@ def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
         for metric in range(metrics)
     ]
     columns = 3 if readings == 1 else 5  # time and sequence of the batch, time of its last reading, and that reading
-    publishers = [Connection(redis_port) for _ in range(min(PUBLISHERS, metrics))]
+    lane_of = [
+        layout.partition_of(f"bench/{metric}") if layout.id else metric % PUBLISHERS for metric in range(metrics)
+    ]
+    publishers = [Connection(redis_port) for _ in range(layout.partitions if layout.id else min(PUBLISHERS, metrics))]
 
     def publish(events: list[tuple[int, int]]) -> None:
         for first in range(0, len(events), MAX_PART * len(publishers)):
             now = time.time() * 1e3
             lanes: list[list[str]] = [[] for _ in publishers]
             for metric, sequence in events[first : first + MAX_PART * len(publishers)]:
-                lanes[metric % len(publishers)].append(one[metric] % (now, sequence, now, now, sequence)[:columns])
-            busy = [(publisher, lane) for publisher, lane in zip(publishers, lanes, strict=True) if lane]
-            for publisher, lane in busy:
-                publisher.write(b"*%d\r\n" % (fixed + 4 * len(lane)) + prefix + "".join(lane).encode())
-            for publisher, _ in busy:
-                reply = publisher.read(1)[0]
+                lanes[lane_of[metric]].append(one[metric] % (now, sequence, now, now, sequence)[:columns])
+            busy = [number for number, lane in enumerate(lanes) if lane]
+            for number in busy:
+                head = b"*%d\r\n" % (fixed + 4 * len(lanes[number])) + prefixes[number % len(prefixes)]
+                publishers[number].write(head + "".join(lanes[number]).encode())
+            for number in busy:
+                reply = publishers[number].read(1)[0]
                 if not taken(reply):
                     raise RuntimeError(f"append answered {reply!r}")
 

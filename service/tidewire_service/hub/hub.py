@@ -116,7 +116,14 @@ class Hub:
             fell_back=self._fell_back,
         )
         feed = PartitionFeed(
-            partition, fanout, log, log.locator, log.keys, changed=self._schedule_flush, moved=self._tell_moved
+            partition,
+            fanout,
+            log,
+            log.locator,
+            log.keys,
+            changed=self._schedule_flush,
+            moved=self._tell_moved,
+            beside=self.layout.partitions,
         )
         log.on_given_up = feed.reconnect
         log.on_moved = feed.move

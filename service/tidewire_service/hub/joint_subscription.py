@@ -281,7 +281,10 @@ class JointSubscription:
     @property
     def live(self) -> bool:
         """Whether all parts are live."""
-        return all(part.live for part in self._places.values())
+        for part in self._places.values():  # a loop, since it runs for every write
+            if not part.live:
+                return False
+        return True
 
     @property
     def slow(self) -> bool:

@@ -28,8 +28,10 @@ _MAX_BACKOFF_S: Final = 1.0
 _SUBSCRIPTIONS: Final = 2  # to the live channel, and to the inbox channels
 _ELSEWHERE: Final = ("MOVED ", "ASK ", "CLUSTERDOWN ")  # a node of a Cluster refuses, and its locator is asked
 _REMEDY: Final = "the user needs the channels and commands of docs/security.md; 'tidewire doctor' names what is missing"
-# Under a flow of small chunks, what comes within this time is read at once: a wake-up costs more than a frame.
+# Under a flow of small chunks, what comes within this time is read at once: a wake-up costs more than a frame. With
+# several partitions each of their connections wakes the process up.
 _REST_S: Final = 0.002
+_MOST_REST_S: Final = 0.008
 _FLOOD_BYTES: Final = 64 << 10  # a chunk of so much says that more waits
 
 logger = structlog.get_logger("tidewire.hub")
@@ -43,8 +45,9 @@ def _command(*words: str | bytes) -> bytes:
 class _Reader(asyncio.Protocol):
     """Parses replies and passes Pub/Sub messages on; queues nothing."""
 
-    def __init__(self, on_message: Callable[[bytes, bytes], None]) -> None:
+    def __init__(self, on_message: Callable[[bytes, bytes], None], rest_s: float) -> None:
         self._on_message = on_message
+        self._rest_s = rest_s
         self._loop = asyncio.get_running_loop()
         self._received_s = 0.0
         self._parser = hiredis.Reader()
@@ -67,9 +70,9 @@ class _Reader(asyncio.Protocol):
             logger.warning("live_connection_garbled", error=str(error))
             self.abort()
         now_s = self._loop.time()
-        if now_s - self._received_s < _REST_S and len(data) < _FLOOD_BYTES and self.transport is not None:
+        if now_s - self._received_s < self._rest_s and len(data) < _FLOOD_BYTES and self.transport is not None:
             self.transport.pause_reading()
-            self._loop.call_later(_REST_S, self._read_on)
+            self._loop.call_later(self._rest_s, self._read_on)
         self._received_s = now_s
 
     def _read_on(self) -> None:
@@ -117,14 +120,18 @@ class LiveConnection:
         locator: where Redis is; asked at each attempt to connect.
         keys: whose live channel and inbox channels to listen to.
         on_message: called with (channel, payload) for each message; must be quick.
+        beside: how many such connections the process has.
     """
 
-    def __init__(self, locator: Locator, keys: Keys, on_message: Callable[[bytes, bytes], None]) -> None:
+    def __init__(
+        self, locator: Locator, keys: Keys, on_message: Callable[[bytes, bytes], None], beside: int = 1
+    ) -> None:
         self._locator = locator
         self._options: dict[str, Any] = dict(parse_url(locator.target.url))
         self._tls = _tls(self._options)
         self._keys = keys
         self._on_message = on_message
+        self._rest_s = min(_MOST_REST_S, max(_REST_S, _REST_S * beside / 2))
         self._reader: _Reader | None = None
         self._moved = asyncio.Event()
         self.connects = 0
@@ -177,7 +184,7 @@ class LiveConnection:
 
     async def _connect(self) -> _Reader:
         loop, options = asyncio.get_running_loop(), self._options
-        reader = _Reader(self._on_message)
+        reader = _Reader(self._on_message, self._rest_s)
         try:
             address = await self._locator.locate()
             if address.port == 0:

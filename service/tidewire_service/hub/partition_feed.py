@@ -49,6 +49,7 @@ class PartitionFeed:
         keys: names of the partition's channels.
         changed: called when applied batches may be waiting for a flush.
         moved: called after each operation of the tracker.
+        beside: how many feeds the process has.
 
     Attributes:
         reads: of the log, for the tracker and for subscriptions.
@@ -66,6 +67,7 @@ class PartitionFeed:
         *,
         changed: Callable[[], None],
         moved: Callable[[], None],
+        beside: int = 1,
     ) -> None:
         self.reads = LogReads(log, partition.counters, lambda: partition.watermark)
         self.on_inbox: Callable[[str, bytes], None] | None = None
@@ -74,7 +76,7 @@ class PartitionFeed:
         self._counters = partition.counters
         self._listener = listener
         self._tracker = ContinuityTracker(partition, listener)
-        self._connection = LiveConnection(locator, keys, self._on_message)
+        self._connection = LiveConnection(locator, keys, self._on_message, beside)
         self._live_channel = keys.live.encode()
         self._redis = log.url
         self._changed = changed
