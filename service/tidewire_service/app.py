@@ -238,7 +238,15 @@ def _cors(settings: ServiceSettings) -> CORSConfig | None:
         allow_origins=list(settings.allowed_origins),
         allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
         allow_headers=["*"],  # polyfills, tracers and caches add their own; none of them changes what an origin may do
-        expose_headers=["Retry-After", "Tidewire-Cursor", "Tidewire-Done", "Tidewire-Request", "Link", "ETag"],
+        expose_headers=[
+            "Retry-After",
+            "Tidewire-Cursor",
+            "Tidewire-Done",
+            "Tidewire-Missing",
+            "Tidewire-Request",
+            "Link",
+            "ETag",
+        ],
         max_age=600,
     )
 

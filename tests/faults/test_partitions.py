@@ -167,6 +167,10 @@ async def test_row_35_a_shard_that_is_away_takes_nobody_else_with_it(world: Worl
             catalogue = await scene.service.http.get("/v1/catalog?metric=m*&partial=true")
             assert {series["metric"] for series in catalogue.json()["series"]} == set(others)
             assert set(catalogue.json()["missing"]) == gone
+            history = await scene.service.http.get("/v1/history?metric=m*&partial=true")
+            assert {series["metric"] for series in history.json()["series"]} == set(others)
+            assert history.headers["Tidewire-Missing"] == ",".join(map(str, sorted(gone)))
+            assert (await scene.service.http.get("/v1/history?metric=m*")).status_code == 503
             status, ready = await _readiness(scene.service)
             assert (status, set(ready["degraded"])) == (200, gone)
             before = dict(scene.producers.sent)

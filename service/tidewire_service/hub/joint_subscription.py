@@ -281,10 +281,7 @@ class JointSubscription:
     @property
     def live(self) -> bool:
         """Whether all parts are live."""
-        for part in self._places.values():  # a loop, since it runs for every write
-            if not part.live:
-                return False
-        return True
+        return all([part.live for part in self._places.values()])  # noqa: C419 - runs for every write: no generator
 
     @property
     def slow(self) -> bool:

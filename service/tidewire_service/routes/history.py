@@ -113,9 +113,12 @@ class HistoryReads:
         page = query.one("page")
         if page and (points or given_ms):
             raise InvalidInput("page", page, "only readings have pages; leave out points= and step_ms=")
+        partial = query.flag("partial")
+        if page and partial:
+            raise InvalidInput("partial", "true", "cannot be given with page=: a later page could lack other parts")
         begun = _parse_page(page) if page and page != _FIRST_PAGE else None
         async with self._turns:
-            directory = await read_directory(self._hub, patterns, identity.scopes.narrowed_to)
+            directory = await read_directory(self._hub, patterns, identity.scopes.narrowed_to, partial=partial)
             now_ms = directory.now_ms
             if begun is None:
                 start_ms, end_ms = query.time_ms("start", now_ms), query.time_ms("end", now_ms)
@@ -143,6 +146,8 @@ class HistoryReads:
             )
             body = await asyncio.to_thread(encode_history, history, name)
         headers = {"Cache-Control": "no-store", "Tidewire-Cursor": str(history.cursor)}
+        if directory.missing:
+            headers["Tidewire-Missing"] = ",".join(map(str, directory.missing))
         form = TABLE_FORMATS.get(name)
         if form is not None and name != "ndjson":  # is read line by line and not saved
             headers["Content-Disposition"] = f'attachment; filename="tidewire-history.{form.suffixes[0]}"'
@@ -163,7 +168,7 @@ class HistoryReads:
     ),
     **declare(
         "subscribe",
-        query=("metric", "label", "start", "end", "points", "step_ms", "page", "format"),
+        query=("metric", "label", "start", "end", "points", "step_ms", "page", "format", "partial"),
         answers={200: (HistoryJson, "By format; JSON is shown")},
         refusals={
             413: "Too much; says how to ask for less",
@@ -204,6 +209,14 @@ async def get_history(
                 "`first` for an answer in pages, however much there is: by metric, and each metric in the order of its "
                 "log; the header `Link` (rel=next) names the next page. `Tidewire-Done` is the share that is read; it "
                 "ends below 1 if the log no longer holds all of the span, for example because it is trimmed meanwhile"
+            )
+        ),
+    ] = None,
+    partial: Annotated[
+        str | None,
+        QueryParameter(
+            description=(
+                "`true`: do without partitions of the log that do not answer, which the header `Tidewire-Missing` names"
             )
         ),
     ] = None,
