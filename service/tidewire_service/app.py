@@ -103,7 +103,7 @@ def create_app(
     self_metrics = SelfMetrics(log, telemetry.registry, process, settings.self_metrics_s, hub.log_time_ms)
     # None: not needed with these settings
     tasks: dict[str, Callable[[], Coroutine[Any, Any, None]] | None] = {
-        "redis_checks": lambda: check_when_reached(log.home),
+        "redis_checks": lambda: check_when_reached(log),
         "slow_clients": slow_clients.watch,
         "inbox": lambda: _all(inbox.run() for inbox in inboxes),
         "sweeper": lambda: _all(

@@ -13,8 +13,10 @@ import joint_world
 import msgspec
 import pytest
 from lanes import bounded
+from world import Sizes
 
 from tidewire.model.cursor import Cursor
+from tidewire.model.vector_cursor import VectorCursor
 from tidewire_service.hub import hub as hubs
 from tidewire_service.hub.joint_subscription import Cork, JointSubscription, PartSubscription
 from tidewire_service.hub.subscription import Replay, Subscription, SubscriptionRequest
@@ -134,3 +136,32 @@ def test_a_rule_that_is_off_is_missed(mutant: Mutant, monkeypatch: pytest.Monkey
             print(f"found by schedule {seed}: {bad}")
             return
     pytest.fail("no schedule needs the rule")
+
+
+@pytest.mark.parametrize("foreign", [False, True], ids=["resumed", "of another layout"])
+def test_a_partition_that_was_never_read_keeps_its_component(foreign: bool) -> None:
+    world = joint_world.JointWorld(Sizes(cap=50))
+    client, hub = world.clients[0], world.hubs[1]
+    world.act(("cut", 0))
+    if foreign:
+        client.remember("_2" + client.last_id[2:])
+    before = VectorCursor.parse(client.last_id).part(0)
+    epoch, hub.parts[0].partition.epoch = hub.parts[0].partition.epoch, ""  # its clock was not read yet
+    world.act(("resume", 0, 1))
+    world.act(("in", 1, ("append", "X")))
+    for _ in range(3):
+        world.act(("rest", 1, 1))
+        world.act(("go", 0, 20))
+    assert world.parts[1].by_number[0].seen == {1}
+    after = VectorCursor.parse(client.last_id)
+    assert after.part(0) == (None if foreign else before)
+    assert after.part(1) is not None
+    hub.parts[0].partition.epoch = epoch
+    world.act(("in", 0, ("append", "Y")))
+    for _ in range(3):
+        world.act(("rest", 1))
+        world.act(("go", 0, 20))
+    assert [ledger.seen for ledger in client.ledgers] == [{1}, {1}]
+    assert client.socket is not None
+    assert client.socket.joint.live
+    assert [a[0] for a in client.ledgers[0].announced] == (["reset"] if foreign else [])

@@ -154,12 +154,14 @@ class PartitionedLog:
         """Entries and fields in the log's keys that no append of ours wrote, skipped so far."""
         return sum(log.skipped_entries for log in self.parts)
 
-    def _logs(self) -> Iterable[RedisLog]:
-        return dict.fromkeys((*self.parts, self.home))
+    @property
+    def servers(self) -> Iterable[RedisLog]:
+        """The logs whose servers hold something of it, home first."""
+        return dict.fromkeys((self.home, *self.parts))
 
     async def close(self) -> None:
         """Close all connections."""
-        await asyncio.gather(*(log.close() for log in self._logs()))
+        await asyncio.gather(*(log.close() for log in self.servers))
 
 
 class BlockingPartitionedLog:

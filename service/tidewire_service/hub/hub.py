@@ -37,7 +37,7 @@ from tidewire_service.hub.effects import (
 )
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout, Matched
-from tidewire_service.hub.joint_subscription import Cork, JointSubscription
+from tidewire_service.hub.joint_subscription import NOWHERE, Cork, JointSubscription
 from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
@@ -51,7 +51,6 @@ _EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before
 _FLUSH_SHARE: Final = 1.0  # of the last flush's time before the next: writing leaves half of the core to reading
 _MAX_GAP_S: Final = 0.05
 _AWAY_S: Final = 2.0  # without a read of its clock a partition counts as away, and its subscribers are told
-_NOWHERE: Final = Cursor("-", 0)  # of no epoch that there is
 
 logger = structlog.get_logger("tidewire.hub")
 
@@ -461,7 +460,7 @@ def _resumed(request: SubscriptionRequest, number: int, layout: int) -> Subscrip
     if cursor is None or (not layout and isinstance(cursor, Cursor)):
         return request
     known = isinstance(cursor, VectorCursor) and cursor.layout == layout
-    own = cursor.part(number) if known and isinstance(cursor, VectorCursor) else _NOWHERE
+    own = cursor.part(number) if known and isinstance(cursor, VectorCursor) else NOWHERE
     return msgspec.structs.replace(request, cursor=own)
 
 

@@ -21,8 +21,10 @@ from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 from tidewire_service.hub.subscription import LiveSet, Sink, Subscription, SubscriptionRequest
 
-__all__ = ["Cork", "JointSubscription", "PartSubscription"]
+__all__ = ["NOWHERE", "Cork", "JointSubscription", "PartSubscription"]
 
+NOWHERE: Final = Cursor("-", 0)
+"""Where a cursor of another layout is in a partition: in no epoch that there is, so it is reset."""
 _NAMED: Final = 100  # metrics of a partition that an event about it lists
 _ID: Final = re.compile(rb"^id: (?:([0-9a-z]+)\.([0-9a-z]+)-([0-9a-z]+))?$", re.MULTILINE)
 _MEMORIES: Final = 64  # until a flush ends: bytes that were made for one subscriber and serve the next, 16 MiB at most
@@ -143,8 +145,10 @@ class PartSubscription(Subscription):
     ) -> None:
         super().__init__(partition, fanout, selection, sink, request)
         self._joint = joint
-        self.fresh = request.cursor is None
-        self.anchored = not self.fresh
+        self.fresh = self._resume is None
+        if self._resume is not None:
+            self.cursor = self._resume
+        self.anchored = self._resume is not None and self._resume != NOWHERE
         self.placed = False
 
     @property
@@ -161,15 +165,17 @@ class PartSubscription(Subscription):
         epoch, id_ = self.cursor
         if self._carry:  # what is summed up so far is not sent
             id_ = self._emitted
-        return partition.cursor(id_) if epoch == partition.epoch else Cursor(epoch, id_)
+        return partition.cursor(id_) if epoch and epoch == partition.epoch else Cursor(epoch, id_)
 
     def place(self) -> None:
         """Take the position at which it starts, once the partition's own is known."""
         if self.placed or not self._partition.epoch:
             return
         self.placed = True
-        self.cursor = self._start() if self._resume is None else self._partition.completed(self._resume)
-        self.anchored = not self.snapshot_first
+        if self._resume is None:
+            self.cursor, self.anchored = self._start(), not self.snapshot_first
+        else:
+            self.cursor = self._partition.completed(self._resume)
 
     @property
     def snapshot_first(self) -> bool:
@@ -187,6 +193,10 @@ class PartSubscription(Subscription):
             yield Drain()
             yield from self._snapshot()
         yield from self.catch_up()
+
+    def _reset(self) -> Effects[None]:
+        yield from super()._reset()
+        self.anchored = True
 
     def _snapshot(self) -> Effects[None]:
         self.anchored = False
@@ -351,10 +361,11 @@ class JointSubscription:
         self._said_hello = True
         for part in self._places.values():
             part.place()
-        vector = self._vector()
         some = next(iter(self._places.values()))
+        placed = [(number, part.handed) for number, part in self._places.items() if part.placed]
+        vector = str(VectorCursor.of(self._layout, placed))  # of one at least: that which says hello
         fields = {
-            "cursor": "" if vector is None else str(vector),
+            "cursor": vector,
             "resumed": self._request.cursor is not None,
             "replay": str(self._request.replay),
             "matched": sum(len(part.selection.metrics) for part in self._places.values()),
@@ -362,8 +373,8 @@ class JointSubscription:
         }
         if some.selection.key.narrowed_to:
             fields["narrowed_to"] = some.selection.key.narrowed_to
-        whole = vector is not None and all(part.anchored for part in self._places.values())
-        self._hand(hello_event(fields, str(vector) if whole else None))
+        whole = all(part.anchored for part in self._places.values())
+        self._hand(hello_event(fields, vector if whole else None))
 
     def say_live(self, part: PartSubscription) -> bool:
         """Say that all parts are live, if one that goes live now is the last; return False if the socket is full."""
