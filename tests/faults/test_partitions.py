@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 from clusters import NODE_TIMEOUT_S, Cluster
 from redis.crc import key_slot
 from redis_servers import Server
@@ -264,3 +265,39 @@ async def test_row_39_a_shard_that_loses_everything_resets_its_metrics_alone(wor
             assert named == {metric for metric in METRICS if LAYOUT.partition_of(metric) in lost}
             assert len(reader.named("reset")) == len(lost)
             assert not reader.named("gap")
+
+
+async def test_row_43_the_inbox_takes_each_message_once_at_whatever_node(world: World, cluster: Cluster) -> None:
+    services = [await world.service(cluster.url, "--partitions", "8", "--lease-ttl-ms", "600") for _ in range(2)]
+    nodes = list(cluster.running)
+    reader = StreamReader()
+    async with reading(services[0].http, reader, "metric=m*&replay=none"):
+        await eventually(lambda: bool(reader.named("live")))
+        await asyncio.sleep(1.5)  # longer than a lease: each partition has a holder that has seen its marker
+        published = 0
+        for turn in range(240):
+            metric = METRICS[turn % len(METRICS)]
+            if turn == 120:  # the leases of a process that ends are taken over
+                await services[1].terminate()
+                await asyncio.sleep(1.5)
+            nodes[turn % len(nodes)].client.publish(f"tw:in:{metric}", turn)
+            published += 1
+            await asyncio.sleep(0.005)
+        await eventually(lambda: reader.count >= published - 24)
+        await asyncio.sleep(0.5)
+    values = [value for metric in METRICS for value in reader.values[metric]]
+    print(f"row 43: {len(values)} of {published} messages, none twice")
+    assert len(set(values)) == len(values)
+    for node in [server for server in cluster.running if server.client.role()[0] == b"master"]:
+        for n in range(5):
+            client = redis.RedisCluster(host="127.0.0.1", port=node.port)
+            client.xadd("tw:in", {"metric": f"d{n}", "value": node.port})
+            client.close()
+    heads = sum(server.client.role()[0] == b"master" for server in cluster.running)
+
+    async def stored() -> bool:
+        found = (await services[0].http.get("/v1/history?metric=d*&start=-1h")).json()["series"]
+        return sum(len(series["value"]) for series in found) == 5 * heads
+
+    await eventually(stored)
+    assert not services[0].errors()
