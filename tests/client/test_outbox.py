@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tidewire.model.batch import DEFAULT_LIMITS, IngestLimits, decode_batch, make_batch
+from tidewire.model.layout import PARTITIONS, SINGLE, layout_of
 from tidewire.publishing.backlog import encode_columns
 from tidewire.publishing.outbox import READING_BYTES, SERIES_BYTES, Columns, Outbox
 
@@ -28,16 +29,18 @@ class OutboxMachine(RuleBasedStateMachine):
         self.sent: dict[str, list[int]] = {}
         self.given_up = 0
         self.part: Any = None
-        self.call: Any = None
+        self.layout = SINGLE
+        self.calls: dict[int, Any] = {}  # in flight, of each partition
+        self.sequence = 0
         self.targets: list[tuple[int, int]] = []  # a flush's target, and the newest reading of its time
 
-    @rule(name=st.sampled_from("abc"), text=st.none() | st.text(max_size=200))
+    @rule(name=st.sampled_from("abcdef"), text=st.none() | st.text(max_size=200))
     def add(self, name: str, text: str | None) -> None:
         number = next(self.numbers)
         self.published.setdefault(name, []).append(number)
         self.outbox.add(name, {}, "", (NOW_MS, float(number), text, None))
 
-    @rule(name=st.sampled_from("abc"), count=st.integers(1, 10))
+    @rule(name=st.sampled_from("abcdef"), count=st.integers(1, 10))
     def extend(self, name: str, count: int) -> None:
         numbers = [next(self.numbers) for _ in range(count)]
         self.published.setdefault(name, []).extend(numbers)
@@ -60,16 +63,30 @@ class OutboxMachine(RuleBasedStateMachine):
         batches = [b for columns in part.columns.values() for b in encode_columns(columns, DEFAULT_LIMITS).batches]
         self.outbox.put(part, batches)
 
-    @precondition(lambda self: self.call is None and self.outbox.head() is not None)
-    @rule()
-    def send(self) -> None:
-        self.call = self.outbox.head()
-        self.call.in_flight = True
+    @rule(data=st.data())
+    def send(self, data: st.DataObject) -> None:
+        idle = [number for number in range(self.layout.partitions) if number not in self.calls]
+        able = [number for number in idle if self.outbox.head(number) is not None]
+        if able:
+            self.send_to(data.draw(st.sampled_from(able)))
 
-    @precondition(lambda self: self.call is not None)
-    @rule(answer=st.sampled_from(["accepted", "later", "too large"]))
-    def answer(self, answer: str) -> None:
-        call, self.call = self.call, None
+    def send_to(self, number: int) -> None:
+        call = self.calls[number] = self.outbox.head(number)
+        assert call is not None
+        assert call.partition == number
+        assert {self.layout.partition_of(batch.metric) for batch in call.batches} == {number}
+        if not call.sequence:
+            self.sequence += 1
+            call.publisher, call.sequence = "p", self.sequence
+        call.in_flight = True
+
+    @precondition(lambda self: self.calls)
+    @rule(data=st.data(), answer=st.sampled_from(["accepted", "later", "too large"]))
+    def answer(self, data: st.DataObject, answer: str) -> None:
+        self.answer_to(data.draw(st.sampled_from(sorted(self.calls))), answer)
+
+    def answer_to(self, number: int, answer: str) -> None:
+        call = self.calls.pop(number)
         if answer == "accepted":
             if self.outbox.settle(call):
                 self.arrive(call)
@@ -78,13 +95,30 @@ class OutboxMachine(RuleBasedStateMachine):
         elif len(call.batches) > 1:
             self.outbox.split(call)
 
-    @precondition(lambda self: self.call is None)
-    @rule()
-    def spill(self) -> None:
+    @precondition(lambda self: not self.calls)
+    @rule(partition=st.none() | st.integers(0, 7))
+    def spill(self, partition: int | None) -> None:
         self.outbox.overflows_to_disk = True
-        for call in self.outbox.hold():
+        own = None if partition is None else partition % self.layout.partitions
+        for call in self.outbox.hold(own):
+            assert own in (None, call.partition)
             assert self.outbox.settle(call)
             self.arrive(call)
+
+    @precondition(lambda self: not self.calls)
+    @rule(partitions=st.sampled_from(PARTITIONS))
+    def divide(self, partitions: int) -> None:
+        tried = {(call.publisher, call.sequence) for call in self.outbox.hold() if call.sequence}
+        self.layout = layout_of(partitions)
+        self.outbox.divide(self.layout)
+        for number in range(partitions):
+            sequences = [call.sequence for call in self.outbox.hold(number)]
+            own = [sequence for sequence in sequences if sequence]
+            assert sequences == own + [0] * (len(sequences) - len(own)), "what was tried goes first"
+            assert own == sorted(set(own)), "the log takes no sequence below one that it had"
+            assert {("p", sequence) for sequence in own} <= tried
+        for call in self.outbox.hold():
+            call.in_flight = False
 
     @rule()
     def lose_disk(self) -> None:
@@ -95,7 +129,7 @@ class OutboxMachine(RuleBasedStateMachine):
         for batch in call.batches:
             self.sent.setdefault(batch.metric, []).extend(int(v or 0) for v in decode_batch(batch.body).value)
 
-    @precondition(lambda self: self.call is None)
+    @precondition(lambda self: not self.calls)
     @rule()
     def clear(self) -> None:
         self.outbox.clear()
@@ -116,7 +150,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def memory_is_bounded(self) -> None:
         if self.outbox.overflows_to_disk:
             return  # who publishes waits then
-        in_work = sum(thing.bytes for thing in (self.part, self.call) if thing is not None)
+        in_work = sum(thing.bytes for thing in (self.part, *self.calls.values()) if thing is not None)
         largest_addition = 10 * READING_BYTES + 1_000
         assert self.outbox.bytes <= MAX_BYTES + max(in_work, largest_addition)
 
@@ -132,10 +166,11 @@ class OutboxMachine(RuleBasedStateMachine):
         while not self.outbox.empty:
             if self.part is not None:
                 self.put()
-            elif self.call is not None:
-                self.answer("accepted")
-            elif self.outbox.head() is not None:
-                self.send()
+            elif self.calls:
+                self.answer_to(next(iter(self.calls)), "accepted")
+            elif self.outbox.ready and not self.outbox.sealed:
+                waiting = next(n for n in range(self.layout.partitions) if self.outbox.waits(n))
+                self.send_to(waiting)
             else:
                 self.pop()
         self.each_reading_is_somewhere_once()

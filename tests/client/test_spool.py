@@ -14,7 +14,7 @@ import sys
 import textwrap
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,8 @@ from servers import Valkey
 from waiting import HANG_S, Eventually, generous
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.batch import EncodedBatch, decode_batch, encode_batch, make_batch
+from tidewire.model.layout import layout_of
 from tidewire.publishing.publisher import Publisher
 from tidewire.publishing.spool import Spool
 
@@ -168,7 +169,7 @@ def test_a_call_that_is_being_sent_is_not_given_up(tmp_path: Path) -> None:
     spool.append([("", 0, [batch])])
     head = spool.head()
     assert head is not None
-    spool.sending = head.id
+    spool.sending = {head.id}
     spool.append([("", 0, [batch])] * 100)
     assert spool.dropped > 0
     assert spool.dropped + spool.readings == 101_000
@@ -484,3 +485,132 @@ def test_a_relative_folder_stays_where_it_was_when_the_process_goes_elsewhere(tm
     subprocess.run([sys.executable, "-c", program], cwd=tmp_path, check=True, timeout=HANG_S, capture_output=True)
     assert list(elsewhere.iterdir()) == []
     assert Spool(tmp_path / "kept", Spool.MIN_BYTES).left
+
+
+# -- of several partitions
+
+_FOUR = layout_of(4)
+_NAMES = {_FOUR.partition_of(name): name for name in map("m{}".format, range(100))}
+
+
+def calls_of(
+    *values: float, names: Sequence[str] = tuple(_NAMES.values())
+) -> list[tuple[str, int, list[EncodedBatch]]]:
+    """Return a call for each value, each with a batch of every metric."""
+    return [("", 0, [encode_batch(make_batch(name, value)) for name in names]) for value in values]
+
+
+def drained(spool: Spool, partition: int) -> list[tuple[str, list[float | None]]]:
+    """Settle all that is due to a partition; return it."""
+    found = []
+    while (call := spool.head(partition)) is not None:
+        found += [(batch.metric, decode_batch(batch.body).value) for batch in call.batches]
+        spool.settle(call, partition)
+    return found
+
+
+def test_each_partition_gets_its_part_of_every_call_in_order_whatever_the_others_do(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    spool.append(calls_of(1.0, 2.0))  # before it was known how the log is split
+    spool.divide(_FOUR)
+    spool.append(calls_of(3.0))
+    assert spool.readings == 12
+    for left, partition in zip((9, 6, 3, 0), (2, 0, 3, 1), strict=True):
+        assert drained(spool, partition) == [(_NAMES[partition], [value]) for value in (1.0, 2.0, 3.0)]
+        assert not spool.waits_in(partition)
+        assert spool.readings == left
+        assert spool.waits() == (left > 0)
+    spool.close()
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_part_keeps_the_sequence_of_its_call(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    ((_, _, batches),) = calls_of(1.0)
+    spool.append([("tried", 7, batches), *calls_of(2.0)])
+    spool.divide(_FOUR)
+    first = [spool.head(partition) for partition in range(4)]
+    assert {(call.publisher, call.sequence) for call in first if call is not None} == {("tried", 7)}
+    for partition, call in enumerate(first):
+        assert call is not None
+        spool.settle(call, partition)
+    second = [spool.head(partition) for partition in range(4)]
+    assert len({(call.publisher, call.sequence) for call in second if call is not None}) == 1
+    spool.close()
+
+
+def test_what_a_partition_has_had_is_not_due_to_it_in_the_next_process(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    spool.divide(_FOUR)
+    spool.append(calls_of(1.0, 2.0))
+    drained(spool, 1)
+    call = spool.head(2)
+    assert call is not None
+    spool.settle(call, 2)
+    spool.close()
+    again = Spool(tmp_path, Spool.MIN_BYTES)
+    again.open()  # the process does not know yet how the log is split
+    assert again.readings == 8, "as many as a log of one partition would get"
+    again.divide(_FOUR)
+    assert again.readings == 5
+    assert [len(drained(again, partition)) for partition in range(4)] == [2, 0, 1, 2]
+    assert again.readings == 0
+    again.close()
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 8])
+def test_under_another_layout_each_partition_gets_its_part_of_all_that_is_left(tmp_path: Path, partitions: int) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    spool.divide(_FOUR)
+    spool.append(calls_of(1.0, 2.0))
+    drained(spool, 1)
+    layout = layout_of(partitions)
+    spool.divide(layout)
+    found = [one for partition in range(partitions) for one in drained(spool, partition)]
+    assert {name for name, _ in found} == set(_NAMES.values()), "also what was sent: the log is another one"
+    for name in _NAMES.values():
+        assert [value for other, value in found if other == name] == [[1.0], [2.0]]
+    assert not spool.waits()
+    spool.close()
+
+
+def test_a_version_that_knows_no_partitions_may_write_in_between(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    spool.divide(_FOUR)
+    spool.append(calls_of(1.0))
+    spool.close()
+    old = Spool(tmp_path, Spool.MIN_BYTES)  # of one partition it writes as that version did
+    old.append(calls_of(2.0))
+    oldest = old.head()
+    assert oldest is not None
+    old.settle(oldest)
+    old.close()
+    new = Spool(tmp_path, Spool.MIN_BYTES)
+    new.divide(_FOUR)
+    new.open()
+    assert [drained(new, partition) for partition in range(4)] == [[(_NAMES[p], [2.0])] for p in range(4)]
+    new.close()
+
+
+def test_beyond_the_bound_what_is_left_of_the_oldest_is_counted_and_what_is_sent_stays(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, Spool.MIN_BYTES)
+    spool.divide(_FOUR)
+    large = [encode_batch(make_batch(name, [0.1] * 1_000)) for name in _NAMES.values()]
+    spool.append([("", 0, large)] * 2)
+    call = spool.head(3)
+    assert call is not None
+    spool.settle(call, 3)
+    held = spool.head(2)
+    assert held is not None
+    spool.sending = {held.id}
+    spool.append([("", 0, large)] * 100)
+    assert spool.dropped > 0
+    assert spool.dropped + spool.readings == 102 * 4_000 - 1_000
+    assert spool.head(2) == held
+    spool.sending = set()
+    spool.settle(held, 2)
+    kept = sum(len(value) for partition in range(4) for _, value in drained(spool, partition))
+    assert spool.dropped + kept == 102 * 4_000 - 2_000
+    assert spool.readings == 0
+    spool.close()
+    assert not list(tmp_path.iterdir())

@@ -22,12 +22,13 @@ LIMITS = IngestLimits(
 )  # as many as a whole append makes: what a half one left would refuse the next
 CLOCK, TAIL, LOG, LAST = "tw:{0}:clock", "tw:{0}:tail", "tw:{0}:log:", "tw:{0}:last:"
 METRICS = ("old", "born", "foreign", "other")  # a log under a foreign type; "other" comes last
-KEYS = [CLOCK, TAIL, "tw:{0}:pub:p", "tw:{0}:once:k:0", "tw:{0}:lease", "tw:in"]
+KEYS = [CLOCK, TAIL, "tw:{0}:pub:p", "tw:{0}:once:k:0", "tw:{0}:lease", "tw:in", "tw:{0}:layout"]
 KEYS += [prefix + metric for metric in METRICS for prefix in (LOG, LAST)]
 
 COMMANDS = ["hmget", "hset", "hlen", "hget", "time", "get", "set", "del", "xadd", "xtrim", "publish"]
 NOT_NEEDED = ["xdel", "hdel"]  # only to take back
-KEYS_WRITTEN = [key for key in KEYS if key not in ("tw:{0}:lease", "tw:in", LOG + "foreign", LAST + "foreign")]
+UNTOUCHED = ("tw:{0}:lease", "tw:in", "tw:{0}:layout", LOG + "foreign", LAST + "foreign")  # by an append to this log
+KEYS_WRITTEN = [key for key in KEYS if key not in UNTOUCHED]
 
 
 class Denial(NamedTuple):

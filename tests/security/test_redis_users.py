@@ -16,7 +16,10 @@ from waiting import HANG_S, Eventually, eventually
 
 import tidewire
 from tidewire.commands.doctor import _redis
+from tidewire.model.batch import encode_batch, make_batch
+from tidewire.model.layout import layout_of
 from tidewire.redislog.log import RedisLog
+from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
 
@@ -101,6 +104,43 @@ async def test_the_system_runs_under_its_users(
     publisher.close()
     await log.close()
     assert denied(valkey) == []
+
+
+@pytest.mark.parametrize("partitions", [1, 4])
+async def test_a_log_of_several_partitions_is_used_under_its_users(
+    users: dict[str, str], valkey: Valkey, partitions: int
+) -> None:
+    home = RedisLog(users["tw-service"], partition=None)
+    layout = await home.read_layout(layout_of(partitions))
+    assert layout.partitions == partitions
+    log = PartitionedLog(users["tw-service"], layout=layout)
+    for part in log.parts:
+        await part.clock()
+    publisher = tidewire.Publisher(users["tw-publisher"])
+    names = [f"by/sdk/{n}" for n in range(20)]
+    publisher.publish(dict.fromkeys(names, 1))
+    assert await asyncio.to_thread(publisher.flush, HANG_S), publisher.stats.last_error
+    await log.append([encode_batch(make_batch(f"by/http/{n}", n)) for n in range(20)], publisher="p", sequence=1)
+    readings, _ = await log.last_readings([*names, "by/http/3"])
+    assert all(readings)
+    directories = [await part.tails() for part in log.parts]
+    assert sum(len(metrics) for metrics, _ in directories) == 40
+    for part, (metrics, _) in zip(log.parts, directories, strict=True):
+        assert await part.sweep(list(metrics)) == 0
+    heard = redis.Redis.from_url(users["tw-service"]).pubsub()
+    heard.subscribe(*(part.keys.live for part in log.parts))
+    assert heard.get_message(timeout=HANG_S)
+    reader = redis.Redis.from_url(users["tw-reader"])
+    assert sum(reader.hlen(part.keys.tail) for part in log.parts) == 40
+    assert bool(reader.get("tw:{0}:layout")) == (partitions > 1)
+    assert denied(valkey) == []
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        reader.set("tw:{0}:layout", "x")
+    with pytest.raises(redis.exceptions.NoPermissionError):
+        redis.Redis.from_url(users["tw-publisher"]).hset("tw:{0}:tokens", "a", "b")
+    await asyncio.to_thread(publisher.close)
+    await log.close()
+    await home.close()
 
 
 async def test_the_system_runs_under_its_users_in_a_cluster(tmp_path: Path, start_service: StartService) -> None:
@@ -205,7 +245,7 @@ async def _has(metrics: Any, wanted: set[str]) -> bool:
     return wanted <= await metrics()
 
 
-@pytest.mark.parametrize("missing", ["&tw:in:*", "&tw:{0}:live", "&tw:in:* &tw:{0}:live", "+subscribe", "+psubscribe"])
+@pytest.mark.parametrize("missing", ["&tw:in:*", "&tw:{*}:live", "&tw:in:* &tw:{*}:live", "+subscribe", "+psubscribe"])
 async def test_what_a_service_may_not_hear_is_said_once_and_named_by_doctor(
     users: dict[str, str], valkey: Valkey, start_service: StartService, missing: str
 ) -> None:
@@ -225,7 +265,8 @@ async def test_what_a_service_may_not_hear_is_said_once_and_named_by_doctor(
     if missing.startswith("&"):
         channels = [found for found in _redis(users["tw-service"], "tw", set()) if found.what == "channels"]
         assert {found.level for found in channels} == {"wrong"}
-        assert {f"&{found.found.partition(': ')[0]}" for found in channels} == set(missing.split())
+        named = {f"&{found.found.partition(': ')[0]}" for found in channels}
+        assert named == set(missing.replace("{*}", "{0}").split())
 
 
 @pytest.mark.parametrize("user", ["tw-service", "tw-publisher"])

@@ -61,7 +61,7 @@ class Layout(NamedTuple):
 
     def statement(self, partition: int) -> str:
         """Return what a call to a partition states, so that the log can refuse a caller who takes it for another."""
-        return f"{self.id} {partition}" if self.id else ""
+        return f"{self.id} {partition} {self.partitions}" if self.id else ""
 
     def encode(self) -> bytes:
         """Return the layout as it is written into Redis; nothing for that of one partition."""
@@ -104,7 +104,8 @@ def parse_layout(text: bytes) -> Layout:
         written = msgspec.json.decode(text, type=_Written)
     except msgspec.MsgspecError as error:
         raise InvalidInput("layout", text[:200].decode(errors="replace"), f"cannot be read: {error}") from None
-    known = written.hash == _HASH and written.partitions == len(set(written.tags)) and written.id >= 1
-    if not known or written.partitions not in PARTITIONS:
+    tags = written.tags
+    known = written.hash == _HASH and written.id >= 1 and all(tag.isascii() and tag.isalnum() for tag in tags)
+    if not known or not written.partitions == len(tags) == len(set(tags)) or len(tags) not in PARTITIONS[1:]:
         raise InvalidInput("layout", text[:200].decode(errors="replace"), "expected one of this version's; upgrade")
-    return Layout(written.id, tuple(written.tags))
+    return Layout(written.id, tuple(tags))

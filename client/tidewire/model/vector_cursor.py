@@ -29,7 +29,7 @@ EPOCH_CHARS: Final = 5
 """Characters of an epoch that a component names: a foreign epoch is taken for one of 64 once in a million."""
 _DIGITS: Final = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 _VALUES: Final = {digit: value for value, digit in enumerate(_DIGITS)}
-_MAX_CHARS: Final = 160
+_MAX_CHARS: Final = 199  # what eight components of 22 can be, with their dots and what stands before them
 _MAX_MS: Final = 1 << 48
 _MAX_COUNTER: Final = 1 << 32
 _MAX_PARTS: Final = 8

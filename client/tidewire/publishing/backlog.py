@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from tidewire.errors import LimitExceeded
 from tidewire.model.batch import EncodedBatch, IngestLimits, encode_batch
+from tidewire.model.layout import SINGLE, Layout
 from tidewire.publishing.delivery_report import DeliveryReport
 from tidewire.publishing.outbox import Call, Columns, Outbox, Part
 from tidewire.publishing.transport import Sent
@@ -73,32 +74,50 @@ class Backlog:
         self._lock = lock
         self._limits = limits
         self._report = report
+        self._layout = SINGLE
         self.settled = threading.Condition(lock)
-        self._renumber()
+        self._numbers: dict[int, tuple[str, int]] = {}  # the publisher id and the last sequence in each partition
 
-    def _renumber(self) -> None:
-        """Number the calls to come under a new publisher id."""
-        self._publisher_id, self._sequence = secrets.token_hex(8), 0
+    def _renumber(self, partition: int) -> None:
+        """Number the calls to come to a partition under a new publisher id."""
+        self._numbers[partition] = secrets.token_hex(8), 0
 
-    # -- for the sending thread
+    def divide(self, layout: Layout) -> None:
+        """Let what waits be sent to the partitions of a layout; nothing is in flight."""
+        with self._lock:
+            self._layout = layout
+            self._numbers.clear()
+            self._outbox.divide(layout)
+
+    # -- for the sending threads: one, or one for each partition and one that encodes
 
     def running(self) -> AbstractContextManager[None]:
-        """Return what the sending thread runs in."""
+        """Return what the first sending thread runs in."""
+        return nullcontext()
+
+    def helping(self) -> AbstractContextManager[None]:
+        """Return what the sending thread of a partition runs in, while the first one runs."""
         return nullcontext()
 
     def waiting(self, call: Call | None = None) -> AbstractContextManager[None]:
-        """Return what the sending thread waits in: for the answer to a call, or for time to pass."""
+        """Return what a sending thread waits in: for the answer to a call, or for time to pass."""
         return nullcontext()
 
-    def head(self) -> Call | None:
-        """Return the call to send first, None if nothing is encoded."""
+    def waits(self, partition: int) -> bool:
+        """Tell whether a call to a partition waits."""
+        return self._outbox.waits(partition)
+
+    def head(self, partition: int = 0) -> Call | None:
+        """Return the call to send first to a partition, None if nothing is encoded."""
         with self._lock:
-            call = self._outbox.head()
+            call = self._outbox.head(partition)
             if call is None:
                 return None
             if not call.sequence:
-                self._sequence += 1
-                call.publisher, call.sequence = self._publisher_id, self._sequence
+                if partition not in self._numbers:
+                    self._renumber(partition)
+                publisher, sequence = self._numbers[partition]
+                self._numbers[partition] = call.publisher, call.sequence = publisher, sequence + 1
             call.in_flight = True
             return call
 
@@ -138,15 +157,28 @@ class Backlog:
             self._outbox.split(call)
         return True
 
+    def keep(self, call: Call) -> None:
+        """Keep a call that was not taken: the log is split otherwise."""
+        with self._lock:
+            call.in_flight = False
+
     def retry(self, call: Call) -> None:
         """Keep a call that could not be sent."""
         with self._lock:
             call.in_flight = False
             self._report.retried += 1
-        self.write()
+        self.write(call.partition if self._layout.id else None)
 
-    def write(self) -> None:
-        """Write what is in memory now to disk: there is none."""
+    def write(self, partition: int | None = None) -> None:
+        """Write what is in memory now to disk: there is none.
+
+        Args:
+            partition: only the calls to this one; None: everything.
+        """
+
+    def urges(self, partition: int | None = None) -> bool:
+        """Tell whether something waits that a disk should take at once; see `write`."""
+        return False
 
     # -- for the publisher
 

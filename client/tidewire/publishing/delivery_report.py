@@ -28,6 +28,7 @@ class DeliveryReport:
         self._lock = lock
         self.sent = self.retried = self.rejected = 0
         self.last_error = ""
+        self._failing: set[int] = set()  # partitions
         self._warned = False  # that sending fails
         self._warned_s = self._disk_warned_s = -_WARN_EVERY_S
 
@@ -41,10 +42,14 @@ class DeliveryReport:
         """Count readings that were refused for good."""
         with self._lock:
             self.rejected += readings
-        self.failed(reason)
+        self._warn(reason)
 
-    def failed(self, reason: str) -> None:
-        """Note that sending failed."""
+    def failed(self, reason: str, partition: int = 0) -> None:
+        """Note that sending to a partition failed."""
+        self._failing.add(partition)
+        self._warn(reason)
+
+    def _warn(self, reason: str) -> None:
         self.last_error = reason
         if not self._warned and monotonic() - self._warned_s >= _WARN_EVERY_S:
             self._warned, self._warned_s = True, monotonic()
@@ -53,11 +58,16 @@ class DeliveryReport:
                 reason,
             )
 
-    def worked(self) -> None:
-        """Note that a call was taken whole."""
-        if self._warned:
+    def worked(self, partition: int = 0) -> None:
+        """Note that a call to a partition was taken whole."""
+        self._failing.discard(partition)
+        if self._warned and not self._failing:
             self._warned = False
             logger.warning("publishing works again")
+
+    def divided(self) -> None:
+        """Note that the log has other partitions than before."""
+        self._failing.clear()
 
     def disk_failed(self, error: Exception) -> None:
         """Note that the disk took or gave nothing."""

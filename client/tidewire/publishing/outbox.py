@@ -1,9 +1,10 @@
 """Holds readings until they are sent, in columns and encoded calls; bounded, the oldest dropped and counted.
 
 Readings are added to the open part. A part is sealed when it is large, or when the sender has nothing older to do; the
-sender takes the oldest part and puts back the calls it encoded of it. No I/O, no lock: `Publisher` calls it under its
-own, which is reentrant: a signal handler may publish in the middle of a publish, or raise KeyboardInterrupt there. So
-a reading joins its series in one step of the interpreter, and how many there are is counted when it is asked.
+sender takes the oldest part and puts back the calls it encoded of it: a queue for each partition of the log. No I/O, no
+lock: `Publisher` calls it under its own, which is reentrant: a signal handler may publish in the middle of a publish,
+or raise KeyboardInterrupt there. So a reading joins its series in one step of the interpreter, and how many there are
+is counted when it is asked.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import chain, repeat
 from typing import Any, Final
 
 from tidewire.model.batch import Batch, EncodedBatch, series_key
+from tidewire.model.layout import SINGLE, Layout
 from tidewire.publishing.spool import Spooled
 from tidewire.redislog.calls import split_calls
 
@@ -79,10 +81,11 @@ class Part:
 
 
 class Call:
-    """Batches that are sent together, under one sequence from the first attempt on.
+    """Batches that are sent together, to one partition, under one sequence from the first attempt on.
 
     Attributes:
         part: the number of the part it was made of.
+        partition: in which its metrics lie.
         spooled: where it is on disk, None if it is in memory.
         publisher: under which it is sent, "" until the first attempt.
         sequence: the same, 0 until then.
@@ -90,11 +93,17 @@ class Call:
         in_flight: it is being sent, and must not be given up.
     """
 
-    __slots__ = ("attempts", "batches", "bytes", "in_flight", "part", "publisher", "readings", "sequence", "spooled")
+    __slots__ = (
+        "attempts", "batches", "bytes", "in_flight", "part", "partition",
+        "publisher", "readings", "sequence", "spooled",
+    )  # fmt: skip
 
-    def __init__(self, batches: Sequence[EncodedBatch], part: int, spooled: Spooled | None = None) -> None:
+    def __init__(
+        self, batches: Sequence[EncodedBatch], part: int, spooled: Spooled | None = None, *, partition: int = 0
+    ) -> None:
         self.batches = batches
         self.part = part
+        self.partition = partition
         self.bytes = sum(len(batch.body) + len(batch.last) + BATCH_BYTES for batch in batches)
         self.readings = sum(batch.readings for batch in batches)
         self.spooled = spooled
@@ -121,7 +130,8 @@ class Outbox:
         self._open = Part(1)
         self._sealed: deque[Part] = deque()
         self._encoding: Part | None = None
-        self._calls: deque[Call] = deque()
+        self._layout = SINGLE
+        self._queues: list[deque[Call]] = [deque()]  # of each partition
         self.dropped = 0
         self.overflows_to_disk = False
 
@@ -182,9 +192,10 @@ class Outbox:
         """Make room for another full part: what was encoded first, then the oldest part; never what is being sent."""
         excess = self._excess
         while excess > 0:
-            call = next((call for call in self._calls if not call.in_flight), None)
+            oldest = (next((call for call in queue if not call.in_flight), None) for queue in self._queues)
+            call = min((call for call in oldest if call is not None), key=lambda call: call.part, default=None)
             if call is not None:
-                self._calls.remove(call)
+                self._queues[call.partition].remove(call)
                 self.dropped += call.readings
                 excess -= call.bytes
             elif self._sealed:
@@ -199,8 +210,9 @@ class Outbox:
     @property
     def oldest(self) -> int:
         """The number of the oldest part of which something waits; all before it are settled."""
-        if self._calls:
-            return self._calls[0].part
+        heads = [queue[0].part for queue in self._queues if queue]
+        if heads:
+            return min(heads)
         if self._encoding is not None:
             return self._encoding.number
         return self._sealed[0].number if self._sealed else self._open.number
@@ -208,24 +220,43 @@ class Outbox:
     @property
     def empty(self) -> bool:
         """Nothing waits."""
-        return self._encoding is None and not self._calls and not self._sealed and not self._open.columns
+        return self._encoding is None and not any(self._queues) and not self.unencoded
+
+    @property
+    def unencoded(self) -> bool:
+        """Something waits to be encoded."""
+        return bool(self._sealed or self._open.columns)
+
+    @property
+    def sealed(self) -> bool:
+        """Something waits to be encoded that waits for nothing else to join it."""
+        return bool(self._sealed)
 
     @property
     def ready(self) -> bool:
         """Something waits that waits for nothing else to join it."""
-        return bool(self._calls or self._sealed)
+        return bool(self._sealed or any(self._queues))
+
+    @property
+    def starved(self) -> bool:
+        """Nothing is encoded for one of the partitions."""
+        return not all(self._queues)
+
+    def waits(self, partition: int) -> bool:
+        """Tell whether a call to a partition waits."""
+        return bool(self._queues[partition])
 
     @property
     def queued(self) -> int:
         """Number of readings that wait."""
         parts = sum(part.readings for part in (*self._sealed, self._open, self._encoding) if part is not None)
-        return parts + sum(call.readings for call in self._calls)
+        return parts + sum(call.readings for call in self._calls())
 
     @property
     def bytes(self) -> int:
         """Memory of what waits, about."""
         parts = sum(part.bytes for part in (*self._sealed, self._open, self._encoding) if part is not None)
-        return parts + sum(call.bytes for call in self._calls)
+        return parts + sum(call.bytes for call in self._calls())
 
     @property
     def crowded(self) -> bool:
@@ -241,9 +272,13 @@ class Outbox:
     def _excess(self) -> int:
         return self.bytes - self._open.bytes - self._max_held
 
-    def head(self) -> Call | None:
-        """Return the call to send first, None if nothing is encoded."""
-        return self._calls[0] if self._calls else None
+    def _calls(self) -> Iterable[Call]:
+        return chain.from_iterable(self._queues)
+
+    def head(self, partition: int = 0) -> Call | None:
+        """Return the call to send first to a partition, None if nothing is encoded."""
+        queue = self._queues[partition]
+        return queue[0] if queue else None
 
     def pop_part(self, up_to: int | None = None) -> Part | None:
         """Return the oldest part, to be encoded and put back as calls. Never two at a time.
@@ -265,35 +300,66 @@ class Outbox:
         if self._encoding is not part:
             return  # cleared meanwhile, and counted there
         self._encoding = None
-        self._calls.extend(Call(few, part.number) for few in split_calls(batches))
+        for partition, some in self._divided(batches):
+            self._queues[partition].extend(Call(few, part.number, partition=partition) for few in split_calls(some))
         self._bound()
+
+    def _divided(self, batches: Sequence[EncodedBatch]) -> Iterable[tuple[int, Sequence[EncodedBatch]]]:
+        """Return for each partition those of some batches that lie in it, in order."""
+        if not self._layout.id:
+            return [(0, batches)]
+        places = self._layout.split(batch.metric for batch in batches)
+        return [(partition, [batches[place] for place in own]) for partition, own in places.items()]
+
+    def divide(self, layout: Layout) -> None:
+        """Queue all calls anew, for the partitions of a layout; none is in flight.
+
+        What was tried keeps its publisher and sequence, in each partition that it goes to, and goes first: so the
+        sequences of a publisher rise in every partition. A metric comes from one queue, so its order stays.
+        """
+        calls = sorted(self._calls(), key=lambda call: (not call.sequence, call.sequence or call.part))
+        oldest = min((call.part for call in calls), default=0)  # a queue's head must not look newer than what follows
+        self._layout = layout
+        self._queues = [deque() for _ in range(layout.partitions)]
+        for call in calls:
+            for partition, some in self._divided(call.batches):
+                part = Call(some, oldest if call.sequence else call.part, partition=partition)
+                part.publisher, part.sequence, part.attempts = call.publisher, call.sequence, call.attempts
+                self._queues[partition].append(part)
 
     def split(self, call: Call) -> None:
         """Make two calls of one that is too large for its receiver."""
-        if self._calls and self._calls[0] is call:
+        queue = self._queues[call.partition]
+        if queue and queue[0] is call:
             middle = len(call.batches) // 2
-            halves = Call(call.batches[:middle], call.part), Call(call.batches[middle:], call.part)
-            self._calls.popleft()
-            self._calls.extendleft(reversed(halves))
+            queue.popleft()
+            for half in (call.batches[middle:], call.batches[:middle]):
+                queue.appendleft(Call(half, call.part, partition=call.partition))
 
-    def hold(self) -> list[Call]:
-        """Return all calls, oldest first; none of them is given up until it is settled or no longer in flight."""
-        for call in self._calls:
+    def hold(self, partition: int | None = None) -> list[Call]:
+        """Return all calls, or those to a partition, oldest first of each.
+
+        None of them is given up until it is settled or no longer in flight.
+        """
+        calls = list(self._calls() if partition is None else self._queues[partition])
+        for call in calls:
             call.in_flight = True
-        return list(self._calls)
+        return calls
 
     def settle(self, call: Call) -> bool:
         """Remove a call with a final answer; False if it was dropped meanwhile, and counted there."""
-        if not (self._calls and self._calls[0] is call):
+        queue = self._queues[call.partition]
+        if not (queue and queue[0] is call):
             return False
-        self._calls.popleft()
+        queue.popleft()
         return True
 
     def clear(self) -> int:
         """Drop everything; return the number of readings."""
         lost = self.queued
         self.dropped += lost
-        self._calls.clear()
+        for queue in self._queues:
+            queue.clear()
         self._sealed.clear()
         self._encoding = None
         self._open = Part(self._open.number + 1)

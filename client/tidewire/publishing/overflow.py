@@ -1,7 +1,8 @@
 """Moves the calls of an outbox to a spool while they cannot be sent.
 
-They are sent from there, oldest first, before anything newer. A second thread writes to disk while the first one waits
-for the network. Whoever encodes, writes or settles has the turn; the sending thread gives it away only while it waits.
+They are sent from there, oldest first in each partition, before anything newer in it. A second thread writes to disk
+while those that send wait for the network. Whoever encodes, writes or settles has the turn; a sending thread gives it
+away only while it waits. A partition that takes nothing sends its own calls to disk, and no other's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from time import monotonic, sleep
 from typing import Final
 
 from tidewire.model.batch import IngestLimits
+from tidewire.model.layout import Layout
 from tidewire.publishing.backlog import Backlog
 from tidewire.publishing.delivery_report import DeliveryReport
 from tidewire.publishing.outbox import Call, Outbox
@@ -47,12 +49,21 @@ class Overflow(Backlog):
         self._turn = threading.Lock()  # never waited for under `lock`
         # for the writing thread, which ends with False; a SimpleQueue as `wake` may come from a signal handler
         self._crowded: SimpleQueue[bool] = SimpleQueue()
-        self._running = False  # the sending thread: after its end nothing is written but by `save`
-        self._on_disk: Call | None = None  # the oldest of the spool, while it is tried
-        self._in_flight: Call | None = None
+        self._running = False  # the first sending thread: after its end nothing is written but by `save`
+        self._on_disk: dict[int, Call] = {}  # the oldest of the spool in each partition, while it is tried
+        self._in_flight: set[Call] = set()
         outbox.overflows_to_disk = True
 
-    # -- for the sending thread
+    def divide(self, layout: Layout) -> None:
+        """Let what waits be sent to the partitions of a layout, with the turn; nothing is in flight."""
+        super().divide(layout)
+        self._on_disk.clear()
+        try:
+            self._spool.divide(layout)
+        except SpoolFailed as error:
+            self._disk_trouble(error)
+
+    # -- for the sending threads
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -70,40 +81,55 @@ class Overflow(Backlog):
             crowded.put(False)
 
     @contextmanager
+    def helping(self) -> Iterator[None]:
+        """Have the turn."""
+        with self._turn:
+            yield
+
+    @contextmanager
     def waiting(self, call: Call | None = None) -> Iterator[None]:
-        """Give the turn away: the other thread may write to disk meanwhile, what is being sent too."""
-        self._in_flight = call
-        self._spool.sending = 0 if call is None or call.spooled is None else call.spooled.id
+        """Give the turn away: another thread may write to disk meanwhile, what is being sent too."""
+        if call is not None:
+            self._in_flight.add(call)
+            if call.spooled is not None:
+                self._spool.sending.add(call.spooled.id)
         self._turn.release()
         try:
             yield
         finally:
             self._turn.acquire()
-            self._in_flight = None
-            self._spool.sending = 0
+            if call is not None:
+                self._in_flight.discard(call)
+                self._spool.sending = {other.spooled.id for other in self._in_flight if other.spooled is not None}
 
-    def head(self) -> Call | None:
+    def waits(self, partition: int) -> bool:
+        """Tell whether a call to a partition waits, in memory or on disk."""
+        return super().waits(partition) or self._spool.waits_in(partition)
+
+    def head(self, partition: int = 0) -> Call | None:
         """Return the oldest call on disk, what is ready in memory goes behind it; else the oldest in memory."""
-        if not self._spool.waits():
-            return super().head()
-        if self._outbox.ready:
-            self.write()
+        if not self._spool.waits_in(partition):
+            return super().head(partition)
+        own = partition if self._layout.id else None
+        if self._outbox.ready if own is None else self._outbox.waits(own):
+            self.write(own)
         try:
-            spooled = self._spool.head()
+            spooled = self._spool.head(partition)
         except SpoolFailed as error:
             self._disk_trouble(error)
             spooled = None
         if spooled is None:
-            return super().head()
-        if self._on_disk is None or self._on_disk.spooled is None or self._on_disk.spooled.id != spooled.id:
-            self._on_disk = Call(spooled.batches, 0, spooled)
-        return self._on_disk
+            return super().head(partition)
+        tried = self._on_disk.get(partition)
+        if tried is None or tried.spooled is None or tried.spooled.id != spooled.id:
+            tried = self._on_disk[partition] = Call(spooled.batches, 0, spooled, partition=partition)
+        return tried
 
     def settle(self, call: Call, answer: Sent) -> bool:
         """Remove a call with a final answer and count what was sent; False if it was written to disk meanwhile."""
         if call.spooled is not None:
             try:
-                self._spool.settle(call.spooled)
+                self._spool.settle(call.spooled, call.partition)
             except SpoolFailed as error:
                 self._disk_trouble(error)
         return super().settle(call, answer)
@@ -120,12 +146,15 @@ class Overflow(Backlog):
             return False
         return True
 
-    def write(self) -> None:
+    def write(self, partition: int | None = None) -> None:
         """Write what is in memory now, part by part: what is published meanwhile would keep it from ever ending."""
         try:
             self._spool.restore()
         except SpoolFailed as error:
             self._disk_trouble(error)
+            return
+        if partition is not None:
+            self._spill(partition)
             return
         with self._lock:
             newest = self._outbox.seal()
@@ -135,6 +164,13 @@ class Overflow(Backlog):
             if part is None:
                 return
             self.encode(part)
+
+    def urges(self, partition: int | None = None) -> bool:
+        """Tell whether something is ready that the disk should take at once; a disk that has failed does not ask.
+
+        The calls to one partition are small, since all wait for them to be encoded: they go to disk some at a time.
+        """
+        return partition is None and self._outbox.ready and self._outbox.overflows_to_disk
 
     # -- for the publisher
 
@@ -212,15 +248,16 @@ class Overflow(Backlog):
             except SpoolFailed as error:
                 self._disk_trouble(error)
 
-    def _spill(self) -> bool:
-        """Write the calls in memory; if the disk fails they stay there. Return whether it took them.
+    def _spill(self, partition: int | None = None) -> bool:
+        """Write the calls in memory, or those to a partition; if the disk fails they stay. Return whether it took them.
 
         A call that is being sent is written too, to keep the order: it is sent again from there, under its sequence.
         """
         with self._lock:
-            calls = self._outbox.hold()
-            if any(call.sequence for call in calls):  # should the disk fail, what is sent meanwhile must not outrun it
-                self._renumber()
+            calls = self._outbox.hold(partition)
+            for call in calls:
+                if call.sequence:  # should the disk fail, what is sent meanwhile must not outrun it
+                    self._renumber(call.partition)
         if not calls:
             return True
         try:
@@ -228,7 +265,7 @@ class Overflow(Backlog):
         except SpoolFailed as error:
             with self._lock:
                 for call in calls:
-                    call.in_flight = call is self._in_flight
+                    call.in_flight = call in self._in_flight
             self._disk_trouble(error)
             return False
         with self._lock:

@@ -1,38 +1,36 @@
-"""Sends what a publisher has still to send, from one background thread.
+"""Sends what a publisher has still to send, from background threads.
 
-One call is in flight at a time, under a sequence that all its attempts share: a retry appends nothing twice.
+One thread encodes and sends. In a log of several partitions it encodes and a lane for each partition sends, as soon as
+there is something for it: so one that is in trouble holds up no other. Which it is says the log: it is taken for one of
+a single partition until it refuses that, so that such a log costs no question.
 """
 
 from __future__ import annotations
 
 import _thread
 import logging
-import random
 import threading
 from collections.abc import Callable
-from contextlib import suppress
-from queue import Empty, SimpleQueue
 from time import monotonic, sleep
-from typing import Final
 
-from tidewire.errors import InvalidInput, LimitExceeded, LogUnavailable, ServiceRefused, ServiceUnavailable
+from tidewire.errors import InvalidInput, LogUnavailable
 from tidewire.model.batch import IngestLimits
+from tidewire.model.layout import SINGLE
 from tidewire.publishing.backlog import Backlog
 from tidewire.publishing.delivery_report import DeliveryReport
-from tidewire.publishing.outbox import Call, Outbox
+from tidewire.publishing.lane import Lane, backoff_s
+from tidewire.publishing.outbox import Outbox
 from tidewire.publishing.overflow import Overflow
 from tidewire.publishing.spool import Spool
-from tidewire.publishing.transport import Sent, Transport
+from tidewire.publishing.transport import PartitionedTransport, Transport
 
 __all__ = ["Sender"]
-
-_BACKOFF_S: Final = (0.1, 5.0)  # first and longest, of which a random half is waited
 
 logger = logging.getLogger("tidewire")
 
 
 class Sender:
-    """Sends what an outbox holds, from a daemon thread that starts with the first reading.
+    """Sends what an outbox holds, from daemon threads; the first starts with the first reading.
 
     Args:
         outbox: shared with the publisher, under `lock`.
@@ -44,7 +42,7 @@ class Sender:
 
     Attributes:
         report: the counts.
-        thread: None unless it runs or is being started.
+        thread: the first one; None unless it runs or is being started.
     """
 
     def __init__(
@@ -66,19 +64,22 @@ class Sender:
             if spool is None
             else Overflow(outbox, lock, limits, self.report, spool)
         )
-        # a SimpleQueue's put is safe in a signal handler, an Event's set is not; at most a token a part and flush
-        self._tokens: SimpleQueue[None] = SimpleQueue()
+        self._alone = Lane(self._backlog, self.report)  # of a log of one partition
+        self._lanes: dict[int, Lane] = {}  # of one of several
         self.thread: threading.Thread | None = None
-        self._running = self._urgent = self._closing = False
-        self._asked = False  # the pause before the next attempt is one that the service asked for
+        self._running = False
+        self._layout = SINGLE
+        self._mistakes = 0  # how often the log refused the layout that it states
+        self._due_s: float | None = None  # when what waits for others has waited long enough
+        self._busy = False  # something is due, and every lane has enough to do
         self._transport: Transport | None = None
 
     # -- for the publisher, under the lock
 
     def wake(self) -> None:
         """Wake the thread; start it if there is none."""
-        self._tokens.put(None)
-        self._closing = False
+        self._alone.tokens.put(None)  # at most one a part and flush
+        self._alone.closing = False
         self._backlog.wake()
         if self.thread is None:
             thread = self.thread = threading.Thread(target=self._run, name="tidewire-publisher", daemon=True)
@@ -109,8 +110,10 @@ class Sender:
         deadline = monotonic() + timeout_s
         unsent = self._backlog.unsent()
         with self._lock:
+            for lane in self._lanes.values():
+                lane.hurry()
             while unsent():
-                self._urgent = True
+                self._alone.urgent = True
                 self.wake()
                 left = deadline - monotonic()
                 if left <= 0 or self.thread is None:
@@ -123,12 +126,12 @@ class Sender:
         self._backlog.save(lambda: self.thread is None)
 
     def stop(self, timeout_s: float) -> None:
-        """End the thread; what it is sending gets this time to be answered."""
+        """End the threads; what they are sending gets this time to be answered."""
         deadline_s = monotonic() + timeout_s
         with self._lock:
             thread = self.thread
-            self._closing = True
-            self._tokens.put(None)
+            for lane in (self._alone, *self._lanes.values()):
+                lane.close()
         if thread is None or thread is threading.current_thread():
             return
         while not thread.is_alive() and self.thread is thread and monotonic() < deadline_s:
@@ -136,7 +139,7 @@ class Sender:
         if thread.is_alive():
             thread.join(max(0.0, deadline_s - monotonic()))
 
-    # -- the thread
+    # -- the first thread
 
     def _run(self) -> None:
         with self._lock:
@@ -145,9 +148,8 @@ class Sender:
             self._running, self.thread = True, threading.current_thread()
         try:
             with self._backlog.running():
-                while (call := self._next_call()) is not None:
-                    if pause_s := self._attempt(call):
-                        self._pause(pause_s)
+                while not self._alone.closing:
+                    self._go_on()
         finally:
             transport, self._transport = self._transport, None
             if transport is not None:
@@ -155,90 +157,122 @@ class Sender:
             with self._lock:
                 self._running = False
                 self.thread = None
-                if not self._closing and not self._outbox.empty:
+                if not self._alone.closing and not self._outbox.empty:
                     self.wake()  # published in the moment of its end
                 self._backlog.settled.notify_all()
 
-    def _next_call(self) -> Call | None:
-        """Wait for a call to send; None at the end."""
-        due_s: float | None = None  # when what waits for others has waited long enough
-        while True:
-            if self._closing:
-                return None
-            if (call := self._backlog.head()) is not None:
-                return call
-            with self._lock:
-                if self._outbox.empty:
-                    due_s, self._urgent = None, False
-                elif due_s is None:
-                    due_s = monotonic() + self._flush_after_s  # never the wall clock: it steps
-                wait_s = None if due_s is None else due_s - monotonic()
-                due = self._urgent or self._outbox.ready or (wait_s is not None and wait_s <= 0)
-                part = self._outbox.pop_part() if due else None
-            if part is not None:
-                due_s = None
-                self._backlog.encode(part)
-            else:
-                self._wait(wait_s)
+    def _go_on(self) -> None:
+        """Do what is next: learn how the log is split, serve its partitions, send a call, or encode some."""
+        if self._alone.misled is not None:
+            self._learn_layout(self._alone.misled)
+        elif self._layout.id:
+            self._serve_lanes()
+        elif (call := self._backlog.head()) is None:
+            self._encode_or_wait()
+        elif pause_s := self._alone.attempt(call, self._opened):
+            self._alone.pause(pause_s)
 
-    def _wait(self, wait_s: float | None) -> None:
-        """Wait for a token, which may be old: the caller checks again."""
-        with self._backlog.waiting(), suppress(Empty):
-            self._tokens.get(timeout=wait_s)
+    def _opened(self) -> Transport:
+        if self._transport is None:
+            self._transport = self._open_transport()
+        return self._transport
 
-    def _attempt(self, call: Call) -> float:
-        """Send one call; return how long to wait before the next attempt, 0 if the call is done with, seconds."""
-        call.attempts += 1
+    def _encode_or_wait(self) -> None:
+        """Encode what is due; else wait until something is, or for a token, which may be old."""
+        with self._lock:
+            if not self._outbox.unencoded:
+                self._due_s, self._alone.urgent = None, False
+            elif self._due_s is None:
+                self._due_s = monotonic() + self._flush_after_s  # never the wall clock: it steps
+            wait_s = None if self._due_s is None else self._due_s - monotonic()
+            due = self._alone.urgent or self._outbox.sealed or (wait_s is not None and wait_s <= 0)
+            self._busy = due and not (self._outbox.starved or self._outbox.overflows_to_disk)
+            part = self._outbox.pop_part() if due and not self._busy else None
+        if part is not None:
+            self._due_s = None
+            self._backlog.encode(part)
+        else:
+            self._alone.wait(None if self._busy else wait_s)
+
+    # -- the partitions
+
+    def _learn_layout(self, error: LogUnavailable) -> None:
+        """Ask how the log is split, and divide what waits; try again after a pause if that is what it was taken for."""
+        transport = self._opened()
+        assert isinstance(transport, PartitionedTransport), "only such a log refuses a layout"  # noqa: S101
+        self._mistakes += 1
         try:
-            if self._transport is None:
-                self._transport = self._open_transport()
-            with self._backlog.waiting(call):
-                answer = self._transport.send(call.batches, call.publisher, call.sequence)
-        except (LogUnavailable, ServiceUnavailable) as error:
-            return self._later(call, error)
-        except LimitExceeded as error:
-            return 0.0 if self._backlog.split(call, str(error)) else _BACKOFF_S[1]
-        except (ServiceRefused, InvalidInput) as error:
-            self._settle(call, Sent(call.readings, str(error)))
-        except Exception as error:
-            logger.exception("a call could not be sent, its %d readings are lost", call.readings)
-            self._settle(call, Sent(call.readings, f"{type(error).__name__}: {error}"))
+            with self._backlog.waiting():
+                layout = transport.read_layout()
+            if layout == self._layout:
+                raise error
+        except (LogUnavailable, InvalidInput) as failure:  # a layout that this version does not know
+            self.report.failed(str(failure))
+            self._alone.pause(backoff_s(self._mistakes))
         else:
-            self._settle(call, answer)
-        return 0.0
+            self._layout, self._mistakes = layout, 0
+            transport.divide(layout)
+            self._backlog.divide(layout)
+            self.report.divided()
+        self._alone.misled = None
 
-    def _later(self, call: Call, error: LogUnavailable | ServiceUnavailable) -> float:
-        self.report.failed(str(error))
-        self._backlog.retry(call)
-        first, longest = _BACKOFF_S
-        pause_s: float = random.uniform(0.5, 1) * min(longest, first * 2.0 ** min(call.attempts, 10))  # noqa: S311
-        asked_s = error.retry_after_s if isinstance(error, ServiceUnavailable) else 0.0
-        self._asked = asked_s > 0
-        return max(pause_s, asked_s)
+    def _serve_lanes(self) -> None:
+        """Encode for the lanes, until the end or until one of them is told that the log is split otherwise."""
+        transport = self._opened()
+        assert isinstance(transport, PartitionedTransport), "only such a log has a layout"  # noqa: S101
+        transport.divide(self._layout)  # it may be a new one
+        threads: list[threading.Thread] = []
+        try:
+            while not (self._alone.closing or self._alone.misled):
+                threads = [thread for thread in threads if thread.is_alive()]
+                self._wake_lanes(transport, threads)
+                self._encode_or_wait()
+        finally:
+            with self._lock:
+                lanes = tuple(self._lanes.values())
+            for lane in lanes:
+                lane.close()
+            with self._backlog.waiting():
+                for thread in threads:
+                    thread.join()
 
-    def _pause(self, pause_s: float) -> None:
-        """Wait before the next attempt; a flush ends a pause of our own choice, the publisher's end any."""
-        until_s = monotonic() + pause_s
-        while not self._closing and (left_s := until_s - monotonic()) > 0:
-            if self._urgent and not self._asked:
-                self._urgent = False
-                return
-            self._rest(min(left_s, self._backlog.write_every_s))
-            if not self._closing:
-                self._backlog.write()
+    def _wake_lanes(self, transport: PartitionedTransport, threads: list[threading.Thread]) -> None:
+        """Wake the lanes for which something waits; start those that there are not."""
+        for partition in range(self._layout.partitions):
+            if not self._backlog.waits(partition):
+                continue
+            if (lane := self._lanes.get(partition)) is not None:
+                if lane.tokens.empty():
+                    lane.tokens.put(None)
+                continue
+            lane = Lane(self._backlog, self.report, partition)
+            name = f"tidewire-publisher-{partition}"
+            thread = threading.Thread(
+                target=self._run_lane, args=(lane, transport.of(partition)), name=name, daemon=True
+            )
+            with self._lock:
+                self._lanes[partition] = lane
+            try:
+                thread.start()
+            except RuntimeError as error:  # at the interpreter's end or at a limit of the system: the next wake tries
+                self.report.failed(f"no thread to send from: {error}")
+                with self._lock:
+                    del self._lanes[partition]
+                    self._backlog.settled.notify_all()
+            else:
+                threads.append(thread)
 
-    def _rest(self, rest_s: float) -> None:
-        """Wait all of a time, but for a flush that may end it, the end, and what a disk should take at once."""
-        until_s = monotonic() + rest_s
-        while (left_s := until_s - monotonic()) > 0 and not (self._closing or (self._urgent and not self._asked)):
-            if self._outbox.ready and self._outbox.overflows_to_disk:  # a disk that has failed is not tried at once
-                return
-            self._wait(left_s)
+    def _run_lane(self, lane: Lane, transport: Transport) -> None:
+        try:
+            lane.run(transport, self._note_idle)
+        finally:
+            with self._lock:
+                del self._lanes[lane.partition or 0]
+            if lane.misled is not None:
+                self._alone.misled = lane.misled
+            self._alone.tokens.put(None)  # whatever it ended by: what waits for it gets another one
 
-    def _settle(self, call: Call, answer: Sent) -> None:
-        if not self._backlog.settle(call, answer):
-            return  # given up by close() or written to disk meanwhile
-        if answer.refused:
-            self.report.failed(answer.reason)
-        else:
-            self.report.worked()
+    def _note_idle(self) -> None:
+        """Let the first thread encode, if it waits for a lane that has nothing to do."""
+        if self._busy:
+            self._alone.tokens.put(None)

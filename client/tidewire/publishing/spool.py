@@ -4,6 +4,9 @@ A folder holds one SQLite file per publisher that runs. Who starts takes a file 
 it, and what is in the others of that kind: what one process left is sent by the next. A row is a call as it will be
 sent, under a publisher and a sequence that stay its own from the moment it is written: however often it is sent or
 copied, and by whatever process, it is appended once. No thread of its own; any thread may call it.
+
+In a log of several partitions each gets its part of a row, in the order of the rows, under the row's sequence: the log
+remembers a publisher's highest one in each partition. `due` says which partitions have not had theirs.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ import msgspec
 
 from tidewire.errors import InvalidInput, TidewireError
 from tidewire.model.batch import EncodedBatch
+from tidewire.model.layout import SINGLE, Layout
 from tidewire.settings import with_home
 
 __all__ = ["Spool", "SpoolFailed", "Spooled", "folder_of"]
@@ -42,6 +46,13 @@ CREATE TABLE IF NOT EXISTS calls (
     bytes INTEGER NOT NULL,
     batches BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS due (
+    partition INTEGER NOT NULL,
+    id INTEGER NOT NULL,
+    readings INTEGER NOT NULL,
+    PRIMARY KEY (partition, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS divided (layout TEXT NOT NULL);
 """
 
 logger = logging.getLogger("tidewire")
@@ -61,7 +72,7 @@ class Spooled(NamedTuple):
         sequence: the same.
         gap: free sequences up to this one, itself included.
         bytes: on disk.
-        batches: what it holds.
+        batches: what it holds, for the partition that it was asked for.
     """
 
     id: int
@@ -95,7 +106,7 @@ class Spool:
 
     Attributes:
         dropped: readings given up.
-        sending: id of the oldest call while it is being sent, and must not be given up; else 0.
+        sending: ids of the calls that are being sent, and must not be given up.
 
     Raises:
         InvalidInput: a folder that cannot be written.
@@ -112,10 +123,15 @@ class Spool:
         self._publisher = ""
         self._failed_s = float("-inf")
         self._readings = self._bytes = 0
-        self._oldest = self._newest = 0  # ids; none waits if the oldest is above the newest
-        self._settled = 0  # id up to which calls are done with and could not be deleted, 0 if they could
+        self._layout = SINGLE
+        self._newest = 0  # id
+        self._oldest = [0]  # in each partition; none waits if it is above the newest
+        # id up to which calls to each partition are done with and could not be deleted, 0 if they could
+        self._settled = [0]
+        self._divided = True  # `due` is of the layout
         self._inode: tuple[int, int] | None = None  # of the open file
-        self.dropped = self.sending = 0
+        self.dropped = 0
+        self.sending: set[int] = set()
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             if not os.access(self.folder, os.W_OK):
@@ -148,7 +164,13 @@ class Spool:
 
     def waits(self, up_to: int | None = None) -> bool:
         """Tell whether a call waits, or one up to this id."""
-        return self._readings > 0 and (up_to is None or self._oldest <= up_to)
+        return self._readings > 0 and (up_to is None or min(self._oldest) <= up_to)
+
+    def waits_in(self, partition: int) -> bool:
+        """Tell whether a call to a partition waits; before it is known which call goes where, any."""
+        if not (self._layout.id and self._divided):
+            return self._readings > 0
+        return self._readings > 0 and self._oldest[partition] <= self._newest
 
     # -- what is done with it
 
@@ -176,7 +198,21 @@ class Spool:
                 self._inode = _inode_of(self._path)
                 newest = self._count()
                 self._publisher = self._own_publisher(self._opened, empty=newest == 0)
+                self._divided = False
+                self._divide()
                 self._adopt()
+
+    def divide(self, layout: Layout) -> None:
+        """Let the calls be sent to the partitions of a layout.
+
+        Raises:
+            SpoolFailed: it is not noted which call goes where; the next `head` tries again.
+        """
+        with self._lock, self._failing():
+            self._layout, self._divided = layout, False
+            self._oldest, self._settled = [0] * layout.partitions, [0] * layout.partitions
+            if self._database is not None:
+                self._divide()
 
     def restore(self) -> None:
         """Make the folder and a file again if somebody removed the open one, with the calls that it still holds.
@@ -192,7 +228,7 @@ class Spool:
             try:
                 self.open()
                 with self._failing():
-                    rows = removed.execute(_CALLS, (self._settled,))
+                    rows = removed.execute(_CALLS, (min(self._settled),))
                     while some := rows.fetchmany(_ROWS):
                         self._write(
                             [(call.publisher, call.sequence, call.gap, call.batches) for call in map(_call, some)]
@@ -215,22 +251,29 @@ class Spool:
         with self._lock, self._failing():
             self._write([(publisher, sequence, 1, batches) for publisher, sequence, batches in calls])
 
-    def head(self) -> Spooled | None:
-        """Return the oldest call, None if there is none.
+    def head(self, partition: int = 0) -> Spooled | None:
+        """Return the oldest call to a partition, None if there is none.
 
         Raises:
             SpoolFailed: it cannot be read.
         """
         with self._lock, self._failing():
-            if not self.waits():
+            if not self._divided:
+                self._divide()
+            if not self.waits_in(partition):
                 return None
-            rows = self._opened.execute(f"{_CALLS} LIMIT 1", (self._settled,)).fetchall()
+            settled = self._settled[partition]
+            if self._layout.id:
+                rows = self._opened.execute(_DUE, (partition, settled)).fetchall()
+            else:
+                rows = self._opened.execute(f"{_CALLS} LIMIT 1", (settled,)).fetchall()
             if not rows:
                 raise sqlite3.DatabaseError("rows are missing")
-            return _call(rows[0])
+            call = _call(rows[0])
+            return call._replace(batches=self._of(partition, call.batches)) if self._layout.id else call
 
     def split(self, call: Spooled) -> None:
-        """Make two calls of the oldest one, which is too large for its receiver and so was not taken.
+        """Make two calls of the oldest one, which is too large for its receiver, a service, and so was not taken.
 
         Raises:
             SpoolFailed: nothing was changed.
@@ -248,11 +291,11 @@ class Spool:
                 database.execute(_DELETE, (call.id,))
                 for id_, number, half in halves:
                     database.execute(_INSERT, (id_, publisher, number, gap // 2, *_packed(half)))
-            self._settled = 0
+            self._settled = [0]
             self._find_oldest()
 
-    def settle(self, call: Spooled) -> None:
-        """Remove the oldest call, which has its final answer.
+    def settle(self, call: Spooled, partition: int = 0) -> None:
+        """Remove the oldest call to a partition, which has its final answer there.
 
         Raises:
             SpoolFailed: it stays on disk until that works again; if the process ends before, it is sent again under the
@@ -261,13 +304,19 @@ class Spool:
         with self._lock, self._failing():
             if not self.waits(call.id):
                 return  # the file was put aside while the call was on its way
-            self._settled = call.id
+            self._settled[partition] = call.id
             self._readings -= sum(batch.readings for batch in call.batches)
-            self._bytes -= call.bytes
-            self._find_oldest()
-            with self._opened as database:
-                database.execute(_DELETE, (call.id,))
-            self._settled = 0
+            if self._layout.id:
+                self._find_oldest(partition)
+                with self._opened as database:
+                    freed = self._delete_settled(database)
+                self._bytes -= freed
+            else:
+                self._bytes -= call.bytes
+                self._find_oldest()
+                with self._opened as database:
+                    self._delete_settled(database)
+            self._settled[partition] = 0
 
     def close(self) -> None:
         """Release the file; delete it if it is empty."""
@@ -314,26 +363,33 @@ class Spool:
         if database is not None:
             with contextlib.suppress(sqlite3.Error):
                 database.close()
-        self._readings = self._bytes = self._settled = 0
+        self._readings = self._bytes = 0
+        self._settled = [0] * self._layout.partitions
         return _aside(self._path)
 
     def _write(self, calls: list[tuple[str, int, int, Sequence[EncodedBatch]]]) -> None:
         database = self._opened
-        id_, readings, size, dropped = max(self._newest, self._oldest), self._readings, self._bytes, 0
+        id_, readings, size, dropped = max(self._newest, *self._oldest), self._readings, self._bytes, 0
         with database:
-            database.execute(_DELETE, (self._settled,))
+            size -= self._delete_settled(database)
             for publisher, sequence, gap, batches in calls:
                 id_ += _GAP
                 packed = _packed(batches)
                 readings, size = readings + packed[0], size + packed[1]
                 number = (publisher, sequence, gap) if publisher else (self._publisher, id_, _GAP)
                 database.execute(_INSERT, (id_, *number, *packed))
+                if self._layout.id:
+                    self._note_due(database, id_, batches)
             while size > self._max_bytes:
-                given_up = database.execute(_DELETE_OLDEST, (self.sending,)).fetchone()
+                given_up = database.execute(
+                    _DELETE_OLDEST.format(", ".join("?" * len(self.sending))), tuple(self.sending)
+                ).fetchone()
                 if given_up is None:
-                    break  # a call that is being sent, alone
-                readings, size, dropped = readings - given_up[0], size - given_up[1], dropped + given_up[0]
-        self._readings, self._bytes, self._newest, self._settled = readings, size, id_, 0
+                    break  # calls that are being sent, alone
+                lost = self._forget_due(database, given_up[2]) if self._layout.id else given_up[0]
+                readings, size, dropped = readings - lost, size - given_up[1], dropped + lost
+        self._readings, self._bytes, self._newest = readings, size, id_
+        self._settled = [0] * self._layout.partitions
         self.dropped += dropped
         self._find_oldest()
 
@@ -355,6 +411,7 @@ class Spool:
         """Return under which publisher calls are written here; another one once it is empty: ids then begin anew."""
         with database:
             if empty:
+                database.execute("DELETE FROM due")
                 database.execute("DELETE FROM own")
                 database.execute("INSERT INTO own VALUES (?)", (secrets.token_hex(8),))
             return str(database.execute("SELECT publisher FROM own").fetchone()[0])
@@ -363,20 +420,96 @@ class Spool:
         """Count what is on disk; return the newest id there."""
         row = self._opened.execute("SELECT SUM(readings), SUM(bytes), MAX(id) FROM calls").fetchone()
         self._readings, self._bytes, newest = (value or 0 for value in row)
+        if self._layout.id and self._divided:
+            self._readings = self._opened.execute("SELECT SUM(readings) FROM due").fetchone()[0] or 0
         self._newest = max(self._newest, newest)
         self._find_oldest()
         return int(newest)
 
-    def _find_oldest(self) -> None:
-        (oldest,) = self._opened.execute("SELECT MIN(id) FROM calls WHERE id > ?", (self._settled,)).fetchone()
-        self._oldest = self._newest + 1 if oldest is None else oldest
+    def _find_oldest(self, partition: int | None = None) -> None:
+        """Look up the oldest call to a partition, or to each."""
+        some = range(self._layout.partitions) if partition is None else (partition,)
+        for number in some:
+            settled = self._settled[number]
+            if self._layout.id:
+                row = self._opened.execute("SELECT MIN(id) FROM due WHERE partition = ? AND id > ?", (number, settled))
+            else:
+                row = self._opened.execute("SELECT MIN(id) FROM calls WHERE id > ?", (settled,))
+            (oldest,) = row.fetchone()
+            self._oldest[number] = self._newest + 1 if oldest is None else oldest
+
+    # -- the partitions
+
+    def _of(self, partition: int, batches: Sequence[EncodedBatch]) -> list[EncodedBatch]:
+        return [batch for batch in batches if self._layout.partition_of(batch.metric) == partition]
+
+    def _note_due(self, database: sqlite3.Connection, id_: int, batches: Sequence[EncodedBatch]) -> None:
+        places = self._layout.split(batch.metric for batch in batches)
+        database.executemany(
+            "INSERT INTO due VALUES (?, ?, ?)",
+            [(number, id_, sum(batches[place].readings for place in own)) for number, own in places.items()],
+        )
+
+    def _forget_due(self, database: sqlite3.Connection, id_: int) -> int:
+        """Return how many readings of a call were not sent, which is given up."""
+        lost = database.execute(_FORGET_DUE, (id_,)).fetchall()
+        return sum(readings for (readings,) in lost)
+
+    def _divide(self) -> None:
+        """Note for each call to which partitions it has still to be sent.
+
+        What was noted for another layout counts no more: each partition then gets its part of every call again, under
+        the sequence of the call, and knows what it has had. Other versions write calls and note nothing.
+        """
+        database, layout = self._opened, self._layout
+        if layout.id:
+            written = layout.encode().decode()
+            with database:
+                if database.execute("SELECT layout FROM divided").fetchall() != [(written,)]:
+                    database.execute("DELETE FROM due")
+                    database.execute("DELETE FROM divided")
+                    database.execute("INSERT INTO divided VALUES (?)", (written,))
+                database.execute("DELETE FROM due WHERE id NOT IN (SELECT id FROM calls)")
+                new = database.execute("SELECT id FROM calls WHERE id NOT IN (SELECT id FROM due)").fetchall()
+                for (id_,) in new:
+                    (data,) = database.execute("SELECT batches FROM calls WHERE id = ?", (id_,)).fetchone()
+                    self._note_due(database, id_, _decoder.decode(data))
+        self._divided = True
+        self._count()
+
+    def _delete_settled(self, database: sqlite3.Connection) -> int:
+        """Delete the calls that are done with, in a transaction; return how many bytes that freed."""
+        if not self._layout.id:
+            database.execute(_DELETE, (self._settled[0],))
+            return 0  # counted when they were settled
+        freed = 0
+        for partition, settled in enumerate(self._settled):
+            if not settled:
+                continue
+            done = database.execute(
+                "DELETE FROM due WHERE partition = ? AND id <= ? RETURNING id", (partition, settled)
+            ).fetchall()
+            for (id_,) in done:
+                row = database.execute(_DELETE_DONE, (id_, id_)).fetchone()
+                freed += row[0] if row else 0
+        return freed
 
 
 _CALLS: Final = "SELECT id, publisher, sequence, gap, bytes, batches FROM calls WHERE id > ? ORDER BY id"
 _DELETE: Final = "DELETE FROM calls WHERE id <= ?"
 _INSERT: Final = "INSERT INTO calls VALUES (?, ?, ?, ?, ?, ?, ?)"
 _DELETE_OLDEST: Final = (
-    "DELETE FROM calls WHERE id = (SELECT MIN(id) FROM calls WHERE id > ?) RETURNING readings, bytes"
+    "DELETE FROM calls WHERE id = (SELECT MIN(id) FROM calls WHERE id NOT IN ({})) RETURNING readings, bytes, id"
+)
+_DUE: Final = (
+    "SELECT calls.id, publisher, sequence, gap, bytes, batches FROM due JOIN calls ON calls.id = due.id"
+    " WHERE due.partition = ? AND due.id > ? ORDER BY due.id LIMIT 1"
+)
+# Of every partition that there may be: so the key of `due` is used.
+_FORGET_DUE: Final = "DELETE FROM due WHERE partition IN (0, 1, 2, 3, 4, 5, 6, 7) AND id = ? RETURNING readings"
+_DELETE_DONE: Final = (
+    "DELETE FROM calls WHERE id = ? AND NOT EXISTS"
+    " (SELECT 1 FROM due WHERE partition IN (0, 1, 2, 3, 4, 5, 6, 7) AND id = ?) RETURNING bytes"
 )
 _decoder = msgspec.msgpack.Decoder(list[EncodedBatch])
 

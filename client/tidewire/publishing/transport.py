@@ -11,14 +11,18 @@ import gzip
 import logging
 import time as _clock
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_checkable
 
 from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, ServiceUnreachable
 from tidewire.model.batch import EncodedBatch
+from tidewire.model.layout import Layout
 from tidewire.publishing.time_check import Checked, are_plausible, check_times, without_impossible_times
 from tidewire.settings import without_password
 
-__all__ = ["HttpTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
+if TYPE_CHECKING:
+    from tidewire.redislog.log import BlockingRedisLog
+
+__all__ = ["HttpTransport", "PartitionedTransport", "RedisTransport", "Sent", "Transport", "open_transport"]
 
 _GZIP_FROM_BYTES: Final = 1_024
 _PAUSE_S: Final = 1.0  # where the service asks for a pause and does not say how long
@@ -49,6 +53,7 @@ class Transport(Protocol):
         """Send one call; sending it again with the same sequence appends nothing twice.
 
         Raises:
+            LayoutMismatch: nothing was stored: the log is split otherwise.
             LogUnavailable, ServiceUnavailable: try the same call again; `retry_after_s` is what the service asked for.
             LimitExceeded: too large: split it.
             ServiceRefused: never.
@@ -56,6 +61,25 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Close the connection."""
+
+
+@runtime_checkable
+class PartitionedTransport(Transport, Protocol):
+    """A way to the partitions of a log, which is taken for one of a single partition until it refuses that."""
+
+    def read_layout(self) -> Layout:
+        """Ask how the log is split.
+
+        Raises:
+            LogUnavailable: no answer.
+            InvalidInput: a newer version wrote what this one does not know.
+        """
+
+    def divide(self, layout: Layout) -> None:
+        """Send by a layout from now on; nothing is being sent meanwhile."""
+
+    def of(self, partition: int) -> Transport:
+        """Return the way to one partition, for one thread; it is closed with this one."""
 
 
 class _ClockWarning:
@@ -77,18 +101,13 @@ class _ClockWarning:
         )
 
 
-class RedisTransport:
-    """Calls the append function in Redis."""
+class _PartitionTransport:
+    """Calls the append function of one partition, with times that are plausible by the clock of its server."""
 
-    def __init__(self, url: str, *, prefix: str) -> None:
-        # here and not in the thread, see above; nor could it be imported there at the end of the interpreter
-        import email.parser  # noqa: F401, PLC0415 - redis-py reads its version with it when it connects
-
-        from tidewire.redislog.log import BlockingRedisLog  # noqa: PLC0415 - redis-py costs 100 ms at import
-
-        self._log = BlockingRedisLog(url, prefix=prefix)
+    def __init__(self, log: BlockingRedisLog, warning: _ClockWarning) -> None:
+        self._log = log
         self._offset_ms: float | None = None  # the log's clock minus the monotonic one, which nobody sets
-        self._warning = _ClockWarning("Redis")
+        self._warning = warning
 
     def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
         """Append one call, with times that the history finds."""
@@ -113,6 +132,47 @@ class RedisTransport:
 
     def close(self) -> None:
         """Close the connection."""
+        self._log.close()
+
+
+class RedisTransport:
+    """Calls the append function in Redis, of each partition of the log."""
+
+    def __init__(self, url: str, *, prefix: str) -> None:
+        # here and not in the thread, see above; nor could it be imported there at the end of the interpreter
+        import email.parser  # noqa: F401, PLC0415 - redis-py reads its version with it when it connects
+
+        from tidewire.redislog.partitioned_log import (  # noqa: PLC0415 - redis-py costs 100 ms at import
+            BlockingPartitionedLog,
+        )
+
+        self._log = BlockingPartitionedLog(url, prefix=prefix)
+        self._warning = _ClockWarning("Redis")
+        self._parts = self._divided()
+
+    def _divided(self) -> list[_PartitionTransport]:
+        return [_PartitionTransport(log, self._warning) for log in self._log.parts]
+
+    def read_layout(self) -> Layout:
+        """Ask how the log is split; see `PartitionedTransport`."""
+        self._log.forget_layout()
+        return self._log.layout
+
+    def divide(self, layout: Layout) -> None:
+        """Send by a layout from now on; see `PartitionedTransport`."""
+        self._log.adopt_layout(layout)
+        self._parts = self._divided()
+
+    def of(self, partition: int) -> Transport:
+        """Return the way to one partition; see `PartitionedTransport`."""
+        return self._parts[partition]
+
+    def send(self, batches: Sequence[EncodedBatch], publisher: str, sequence: int) -> Sent:
+        """Append one call to the log of one partition, with times that the history finds."""
+        return self._parts[0].send(batches, publisher, sequence)
+
+    def close(self) -> None:
+        """Close all connections."""
         self._log.close()
 
 

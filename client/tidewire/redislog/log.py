@@ -19,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.retry import Retry
 
-from tidewire.errors import LogUnavailable
+from tidewire.errors import LayoutMismatch, LogUnavailable
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, IngestLimits
 from tidewire.model.cursor import id_text, parse_id
 from tidewire.model.layout import HOME, SINGLE, Layout, parse_layout
@@ -425,7 +425,11 @@ class BlockingRedisLog(_Base):
     def _append(self, call: AppendCall) -> Appended:
         for _ in range(_EPOCH_CHANGES):
             known = self._known or self._adopt(self.clock(self._evidence.to_hand_in))
-            answer = parse_append(self._function(self.functions.append(call, known.epoch)), call)
+            try:
+                answer = parse_append(self._function(self.functions.append(call, known.epoch)), call)
+            except LayoutMismatch:
+                self._known = None  # if the layout is the same, the partition was emptied: its clock begins it anew
+                raise
             if isinstance(answer, Appended):
                 return self._note(answer, known)
             self._known = None

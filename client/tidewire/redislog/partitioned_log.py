@@ -165,21 +165,26 @@ class PartitionedLog:
 
 
 class BlockingPartitionedLog:
-    """The partitions of a log, for a publisher's thread: it learns the layout with its first call.
+    """The partitions of a log, for a publisher: taken for a single one, until the log refuses that.
+
+    So a log of one partition costs no question. Each of `parts` is for one thread.
 
     Args:
         url: of Redis, see `BlockingRedisLog`.
         options: of each `BlockingRedisLog`.
 
-    Raises (every method): LogUnavailable: a partition did not answer in time, or refused for now.
+    Raises (every method):
+        LayoutMismatch: the log is split otherwise; `forget_layout`, then repeat the call.
+        LogUnavailable: a partition did not answer in time, or refused for now.
     """
 
     def __init__(self, url: str, **options: Any) -> None:
         self._url = url
         self._options = options
         self._home = BlockingRedisLog(url, partition=None, **options)
-        self._layout: Layout | None = None
-        self._parts: Sequence[BlockingRedisLog] = ()
+        self._layout = SINGLE
+        self._parts: Sequence[BlockingRedisLog] = (self._home,)
+        self._forgotten = False
 
     @property
     def url(self) -> str:
@@ -188,23 +193,28 @@ class BlockingPartitionedLog:
 
     @property
     def layout(self) -> Layout:
-        """How the log is split; asked once."""
-        if self._layout is None:
-            layout = self._home.read_layout()
-            if layout.id:
-                self._parts = [
-                    BlockingRedisLog(self._url, layout=layout, partition=number, **self._options)
-                    for number in range(layout.partitions)
-                ]
-            else:
-                self._parts = [self._home]
-            self._layout = layout
+        """How the log is split, as far as is known; asked if that was forgotten."""
+        if self._forgotten:
+            self.adopt_layout(self._home.read_layout(self._layout))  # one that was emptied is begun anew as it was
         return self._layout
 
     @property
     def parts(self) -> Sequence[BlockingRedisLog]:
         """The log of each partition."""
-        return self._parts if self.layout else ()
+        return self._parts if self.layout.id else (self._home,)
+
+    def adopt_layout(self, layout: Layout) -> None:
+        """Take the log for one that is split so, as it said earlier."""
+        self._forgotten = False
+        if layout == self._layout:
+            return
+        self._close_parts()
+        self._layout, self._parts = layout, (self._home,)
+        if layout.id:
+            self._parts = [
+                BlockingRedisLog(self._url, layout=layout, partition=number, **self._options)
+                for number in range(layout.partitions)
+            ]
 
     def clock(self) -> Clock:
         """Return the clock of the first partition."""
@@ -227,9 +237,8 @@ class BlockingPartitionedLog:
         return _merged(layout, len(batches), places, answers)
 
     def forget_layout(self) -> None:
-        """Ask for the layout again with the next call: the log says that it is another."""
-        self._close_parts()
-        self._layout, self._parts = None, ()
+        """Ask for the layout with the next call: the log says that it is another."""
+        self._forgotten = True
 
     def _close_parts(self) -> None:
         for part in self._parts:

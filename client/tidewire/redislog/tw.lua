@@ -130,16 +130,22 @@ local function fork(clock, time, nonce, lost)
 end
 
 -- Rule 18: refuses a caller who takes the log for another: what it wrote would lie where nobody looks. A log of one
--- partition has no layout, so its birth looks whether there is one.
-local function require_layout(clock, base, stated, stored)
+-- partition has no layout, so its birth looks whether there is one; who may not look gives birth to none. A partition of
+-- several that is gone was emptied with its layout, which may be another now: only a call that follows a look at it, the
+-- clock's, begins it anew.
+local function require_layout(clock, base, stated, stored, begins)
   local mistaken = stated ~= (stored or '')
-  if not clock.epoch then mistaken = stated == '' and type(try('GET', base .. 'layout')) == 'string' end
-  if mistaken then error({ err = 'LAYOUT of this log is another: ' .. (stored or 'several partitions') }) end
+  if not clock.epoch and stated == '' then
+    mistaken = call('GET', base .. 'layout')
+  elseif not clock.epoch then
+    mistaken = not begins
+  end
+  if mistaken then error({ err = 'LAYOUT of this log is another, or it was emptied: ' .. (stored or 'none') }) end
 end
 
 -- Rule 1: the prologue of every call. A log whose last id lies below what was stated in its epoch went back: a key was
 -- restored from a copy.
-local function read_clock(base, nonce, layout)
+local function read_clock(base, nonce, layout, begins)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
   local fields = try('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest', 'layout')
@@ -152,7 +158,7 @@ local function read_clock(base, nonce, layout)
     forgot = fields[6] or '0-0', metrics = tonumber(fields[7]), newest = fields[8] or '', id = '0-0',
     now = time[1] * 1000 + math.floor(time[2] / 1000),
   }
-  require_layout(clock, base, layout, fields[9])
+  require_layout(clock, base, layout, fields[9], begins)
   if not clock.epoch then
     clock.epoch = mint(time, nonce)
     clock.chain = clock.epoch .. ':0-0:'
@@ -228,7 +234,7 @@ end
 -- ARGV: base, nonce, seen id ('' = none), seen chain, layout
 local function clock_call(keys, argv)
   bind()
-  local clock, time = read_clock(argv[1], argv[2], argv[5])
+  local clock, time = read_clock(argv[1], argv[2], argv[5], true)
   directory_lost(clock, argv[1], time, argv[2])
   if argv[3] ~= '' then hear_evidence(clock, time, argv[2], argv[3], argv[4]) end
   return clock_reply(clock)
@@ -691,4 +697,4 @@ redis.register_function { function_name = '@LIB@_clock', callback = clock_call, 
 redis.register_function { function_name = '@LIB@_append', callback = append_call }
 redis.register_function { function_name = '@LIB@_lease', callback = lease_call }
 redis.register_function { function_name = '@LIB@_sweep', callback = sweep_call, flags = { 'allow-oom' } }
-redis.register_function { function_name = '@LIB@_layout', callback = layout_call }
+redis.register_function { function_name = '@LIB@_layout', callback = layout_call, flags = { 'allow-oom' } }
