@@ -35,7 +35,7 @@ Pipeline = tuple[bytes, int, int]  # commands, replies, batches
 FLOOR = """#!lua name=bench
 local function nothing() return 1 end
 local function nine(keys, argv)
-  redis.call('HMGET', 'floor:clock', 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest')
+  redis.call('HMGET', 'floor:clock', 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest', 'layout')
   redis.call('TIME')
   redis.call('HMGET', 'floor:tail', 'plant/0')
   redis.call('HMGET', 'floor:last', '{}')

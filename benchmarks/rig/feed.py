@@ -85,6 +85,7 @@ def taken(reply: Sequence[bytes]) -> bool:
 
 def to_tidewire(redis_port: int, metrics: int, readings: int = 1) -> Publish:
     log = BlockingPartitionedLog(f"redis://127.0.0.1:{redis_port}")
+    log.forget_layout()  # ask for it
     layout, prefixes, fixed = log.layout, [], 0
     for number, part in enumerate(log.parts):
         part.append([])  # loads the functions

@@ -199,7 +199,7 @@ async def test_a_cursor_below_what_was_forgotten_is_told_before_it_is_born_again
     while (await sweeping.tails())[0].get("m"):
         await asyncio.sleep(0.005)
         command = ("FCALL", f"{log.functions.library}_sweep", 1, log.keys.clock, log.keys.base, "nonce", 86_400_000, 0)
-        valkey.cli(*command, 2_000, "m")
+        valkey.cli(*command, 2_000, "", "m")
     await sweeping.close()
     assert (await log.clock()).epoch == clock.epoch
     events = await read(await start(), cursor)
@@ -212,7 +212,8 @@ async def test_a_cursor_below_what_was_forgotten_is_told_before_it_is_born_again
     ("field", "value"),
     [(field, None) for field in ("epoch", "run", "ms", "n", "chain", "forgot", "metrics", "newest")]
     # a lineage that is made up is not told from a real one
-    + [(field, value) for field in ("run", "ms", "n", "forgot", "metrics", "newest") for value in ("garbage", "")],
+    + [(field, value) for field in ("run", "ms", "n", "forgot", "metrics", "newest") for value in ("garbage", "")]
+    + [("layout", "garbage"), ("layout", "")],
 )
 async def test_a_field_of_the_clock_that_a_foreign_hand_has_changed_stops_nothing(
     start: Any, valkey: Valkey, log: RedisLog, eventually: Eventually, field: str, value: str | None

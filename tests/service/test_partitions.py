@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from servers import Valkey
+from servers import Service, Valkey
 from stream_reader import StreamReader, reading
 from waiting import Eventually
 
@@ -261,3 +261,51 @@ def test_a_number_of_partitions_that_cannot_be_is_refused() -> None:
     for partitions in (0, 3, 16):
         with pytest.raises(InvalidInput, match="partitions"):
             ServiceSettings(partitions=partitions)
+
+
+async def test_a_log_that_is_emptied_keeps_its_layout(service: Any, valkey: Valkey, eventually: Eventually) -> None:
+    await post(service, [(metric, 1.0) for metric in METRICS])
+    reader = StreamReader()
+    async with reading(service.http, reader, "metric=m*"):
+        await eventually(lambda: bool(reader.named("live")))
+        valkey.client.flushall()
+        await post(service, [(metric, 2.0) for metric in METRICS])
+        await eventually(lambda: all(reader.values[metric] == [1.0, 2.0] for metric in METRICS))
+    assert json.loads(valkey.client.get("tw:{0}:layout"))["partitions"] == 4
+    assert not valkey.client.exists("tw:{0}:clock")
+
+
+async def test_a_service_that_finds_another_layout_says_so_and_writes_nothing(
+    start: Any, valkey: Valkey, eventually: Eventually
+) -> None:
+    service = await start(partitions=4)
+    await post(service, [("m0", 1.0)])
+    with valkey.client.pipeline(transaction=True) as pipe:  # else the service writes its own in between
+        pipe.flushall()
+        pipe.set("tw:{0}:layout", layout_of(2).encode())
+        pipe.execute()
+    assert (await service.post({"metric": "m0", "value": 1})).status_code == 503
+    await eventually(lambda: "start this process again" in service.app.state.hub.trouble)
+
+    async def unready() -> bool:
+        answer = await service.http.get("/health/ready")
+        return answer.status_code == 503 and "start this process again" in answer.json()["reason"]
+
+    await eventually(unready)
+    assert valkey.client.keys("tw:{*:log:*") == []
+
+
+async def test_a_service_that_started_before_its_redis_writes_the_layout_first(
+    valkey: Valkey,
+) -> None:
+    valkey.stop()
+    service = Service(ServiceSettings(redis=valkey.url, port=0, partitions=4, drain_s=0.1))
+    try:
+        await service.start(wait=False)
+        valkey.start()
+        valkey.client.flushall()
+        await service.ready()
+        assert json.loads(valkey.client.get("tw:{0}:layout"))["partitions"] == 4
+    finally:
+        await service.stop()
+        await service.http.aclose()

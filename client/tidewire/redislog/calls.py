@@ -193,10 +193,15 @@ class LogFunctions:
     def _call(self, name: str, *arguments: object) -> tuple[Any, ...]:
         return ("FCALL", f"{self.library}_{name}", 1, self.keys.clock, *arguments)
 
-    def clock(self, watermark: Watermark | None) -> tuple[Any, ...]:
-        """Return the command that reads the clock and hands in evidence."""
+    def clock(self, watermark: Watermark | None, *, begins: bool = False) -> tuple[Any, ...]:
+        """Return the command that reads the clock and hands in evidence.
+
+        Args:
+            watermark: the evidence.
+            begins: a partition of several that does not exist begins: its layout was just read.
+        """
         evidence = ("", "") if watermark is None else (id_text(watermark.id), chain_text(watermark.chain))
-        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence, self._stated)
+        return self._call("clock", self.keys.base, secrets.token_hex(8), *evidence, self._stated, "1" if begins else "")
 
     def layout(self, wanted: Layout) -> tuple[Any, ...]:
         """Return the command that reads the layout of the log, and writes the one wanted if there is no log yet."""

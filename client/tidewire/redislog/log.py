@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -134,6 +134,8 @@ class RedisLog(_Base, RedisServer):
         locator: where the server is.
         on_given_up: called when all connections were given up, so that others to the same URL follow; or None.
         on_moved: called when the primary is another server, so that others follow at once; or None.
+        confirm_layout: makes sure that the log is split as this one takes it; called before its partition begins. None:
+            nobody needs to.
 
     What is read is judged by a clock. Each read returns the clock with what it read, from the end of the same
     connection: over another one, the server of a moment ago may answer the read and the new one confirm it.
@@ -144,6 +146,7 @@ class RedisLog(_Base, RedisServer):
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
         RedisServer.__init__(self, self._target, self.keys.clock, url=self.url, timeout_s=self.timeout_s)
+        self.confirm_layout: Callable[[], Awaitable[None]] | None = None
         self._elsewhere: dict[str, RedisServer] = {}  # by one of their keys
         self._epoch = ""  # of the last clock
 
@@ -163,7 +166,15 @@ class RedisLog(_Base, RedisServer):
 
     async def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
-        return self._looked_at(parse_clock(await self._function(self.functions.clock(watermark))))
+        confirm = self.confirm_layout
+        try:
+            reply = await self._function(self.functions.clock(watermark, begins=confirm is None))
+        except LayoutMismatch:
+            if confirm is None:
+                raise
+            await confirm()
+            reply = await self._function(self.functions.clock(watermark, begins=True))
+        return self._looked_at(parse_clock(reply))
 
     def _looked_at(self, clock: Clock) -> Clock:
         if self._epoch not in {"", clock.epoch}:
@@ -208,7 +219,13 @@ class RedisLog(_Base, RedisServer):
     async def _append(self, call: AppendCall) -> Appended:
         for _ in range(_EPOCH_CHANGES):
             known = self._known or self._adopt(await self.clock(self._evidence.to_hand_in))
-            answer = parse_append(await self._function(self.functions.append(call, known.epoch)), call)
+            try:
+                answer = parse_append(await self._function(self.functions.append(call, known.epoch)), call)
+            except LayoutMismatch:  # if the layout is the same, the partition was emptied: its clock begins it anew
+                self._known = None
+                if self.confirm_layout is None:
+                    raise
+                continue
             if isinstance(answer, Appended):
                 return self._note(answer, known)
             self._known = None  # clock first, with the evidence: rule 2
@@ -406,7 +423,8 @@ class BlockingRedisLog(_Base):
 
     def clock(self, watermark: Watermark | None = None) -> Clock:
         """Return one atomic reply of the clock; a watermark hands in evidence of lost writes."""
-        return parse_clock(self._function(self.functions.clock(watermark)))
+        # whoever asks has read the layout
+        return parse_clock(self._function(self.functions.clock(watermark, begins=True)))
 
     def read_layout(self, wanted: Layout = SINGLE) -> Layout:
         """Return how the log is split; as `RedisLog.read_layout`."""

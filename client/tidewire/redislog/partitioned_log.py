@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from tidewire.errors import LogUnavailable
+from tidewire.errors import LayoutMismatch, LogUnavailable
 from tidewire.model.batch import EncodedBatch
 from tidewire.model.layout import SINGLE, Layout
 from tidewire.model.vector_cursor import VectorCursor
@@ -65,6 +65,22 @@ class PartitionedLog:
             RedisLog(url, layout=layout, partition=number, **options) for number in range(layout.partitions)
         )
         self.home = self.parts[0] if not layout.id else RedisLog(url, layout=layout, partition=None, **options)
+        if layout.id:
+            for part in self.parts:
+                part.confirm_layout = self._confirm_layout
+
+    async def _confirm_layout(self) -> None:
+        """Write the layout if it is not there: a partition is about to begin.
+
+        Raises:
+            LayoutMismatch: it is another.
+        """
+        found = await self.home.read_layout(self.layout)
+        if found != self.layout:
+            raise LayoutMismatch(
+                f"the log at {self.url} has {found.partitions} partitions, and was taken for one of "
+                f"{self.layout.partitions}: start this process again"
+            )
 
     @classmethod
     def of_one(cls, log: RedisLog) -> PartitionedLog:

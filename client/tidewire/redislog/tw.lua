@@ -131,10 +131,11 @@ end
 
 -- Rule 18: refuses a caller who takes the log for another: what it wrote would lie where nobody looks. A log of one
 -- partition has no layout, so its birth looks whether there is one; who may not look gives birth to none. A partition of
--- several that is gone was emptied with its layout, which may be another now: only a call that follows a look at it, the
--- clock's, begins it anew.
+-- several that is not there was emptied with its layout, which may be another now: only a read of the clock that follows a
+-- look at it begins it.
 local function require_layout(clock, base, stated, stored, begins)
-  local mistaken = stated ~= (stored or '')
+  local foreign = stored and not match(stored, '^%d+ %d+ %d+$') -- what another hand wrote says nothing
+  local mistaken = not foreign and stated ~= (stored or '')
   if not clock.epoch and stated == '' then
     mistaken = call('GET', base .. 'layout')
   elseif not clock.epoch then
@@ -231,10 +232,10 @@ local function clock_reply(clock)
   return { clock.epoch, clock.id, clock.chain, format('%d-0', clock.now), clock.forgot }
 end
 
--- ARGV: base, nonce, seen id ('' = none), seen chain, layout
+-- ARGV: base, nonce, seen id ('' = none), seen chain, layout, whether it may begin a partition of several
 local function clock_call(keys, argv)
   bind()
-  local clock, time = read_clock(argv[1], argv[2], argv[5], true)
+  local clock, time = read_clock(argv[1], argv[2], argv[5], argv[6] ~= '')
   directory_lost(clock, argv[1], time, argv[2])
   if argv[3] ~= '' then hear_evidence(clock, time, argv[2], argv[3], argv[4]) end
   return clock_reply(clock)
