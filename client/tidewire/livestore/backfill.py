@@ -11,7 +11,8 @@ from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire.livestore.store import Store
 from tidewire.model.answers import CatalogJson, HistorySeries, SeriesInfo
 from tidewire.model.batch import Batch
-from tidewire.model.cursor import Cursor, parse_id
+from tidewire.model.cursor import parse_id
+from tidewire.model.positions import ids_of
 from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
@@ -58,7 +59,8 @@ async def backfill(
 async def _backfill_recent(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:
     params = (("metric", row.metric), ("start", row.time - _RECENT_MS), ("end", row.time))
     answer = (await client.get("/v1/history", params)).decoded(HistorySeries)
-    upto = Cursor.parse(answer.cursor).id  # later than the catalog: what came in between is in both, the stream too
+    # Later than the catalog: what came in between is in both, the stream too.
+    upto = max(ids_of(answer.cursor).values())
     for columns in answer.series:
         if columns.labels == row.labels:
             same = [unit_key(unit) == unit_key(columns.unit) for unit in columns.units]
