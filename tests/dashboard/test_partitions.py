@@ -146,6 +146,18 @@ def test_a_lost_partition_makes_ids_doubtful_of_its_own_metrics_alone() -> None:
     assert journal.lost, "who follows it reads the log anew"
 
 
+def test_the_past_of_a_lost_partition_says_nothing_of_what_comes_after() -> None:
+    store = Store()
+    store.restart([row("b", 1, 1.0)], {0: at(1), 1: at(1)}, T0)
+    generation = store.begin_past(store.series)
+    assert store.take_past(store.series[0], past({1: at(9)}, (1, 1.0)), generation)
+    generation = store.begin_past(store.series)
+    store.new_lineage({"b"})
+    assert not store.take_past(store.series[0], past({1: at(9)}, (1, 1.0), (2, 2.0)), generation)
+    store.append(batch("b", (3, 3.0)), at(4), partition=1)  # the clock of the new log is behind
+    assert held(store, "b") == [(1, 1.0), (3, 3.0)]
+
+
 def test_series_of_a_partition_that_does_not_answer_are_late_and_others_are_not() -> None:
     store = Store()
     store.append(batch("a", (0, 1.0), (1, 1.0), (2, 1.0), (3, 1.0)), at(5), partition=0)
@@ -189,7 +201,9 @@ def test_what_is_late_is_counted_of_what_a_viewer_may_see() -> None:
     late = LateSeries(store)
     stalled = (Stalled(partition=1, metrics=("b", "d"), since_ms=T0),)
     assert late.message((), lambda metric: True) is None
-    assert late.message(stalled, lambda metric: True) is None, "it has no series of these"
+    found = late.message(stalled, lambda metric: metric == "b")
+    assert found is not None, "it has no series of these, but knows of their metrics"
+    assert found.text == "One partition of the log does not answer: 1 metric is late, and will be filled in."
     for metric in "abd":
         store.append(batch(metric, (0, 1.0)), at(5), partition=HOMES[metric])
     store.late = {1: frozenset({"b", "d"})}
@@ -336,6 +350,45 @@ async def test_the_past_of_late_series_is_asked_for_when_their_partition_answers
         assert all(readings(feed, metric) == [1.0, 2.0] for metric in HOMES)
 
 
+async def test_a_dashboard_that_starts_while_a_partition_is_away_shows_the_others_and_then_all(
+    service: PartitionedService, eventually: Eventually
+) -> None:
+    long_ago_ms = time.time() * 1e3 - 7_200_000.0
+    for metric in HOMES:
+        service.publish(metric, 1.0, time_ms=long_ago_ms)
+    service.stall(1)
+    with Feed(Store(), ("**",), url=service.url, replay_s=None) as feed:
+        await eventually(lambda: feed.status.state == "live" and feed.status.stalled)
+        assert sorted(series.metric for series in feed.store.series) == ["a", "c"]
+        message = feed.message()
+        assert message.late is not None
+        assert "2 metrics are late" in message.late.text
+        service.publish("a", 2.0)
+        service.publish("b", 2.0)
+        await eventually(lambda: readings(feed, "a") == [1.0, 2.0])
+        service.answer(1)
+        await eventually(lambda: len(feed.store.series) == 4 and feed.status.state == "live")
+        await eventually(lambda: feed.store.generation == 2 and not feed.status.stalled)
+        await eventually(lambda: has_past(feed))
+        last = {one.metric: feed.store.state["last_value"][one.index] for one in feed.store.series}
+        assert last == {"a": 2.0, "b": 2.0, "c": 1.0, "d": 1.0}
+        assert readings(feed, "a") == readings(feed, "b") == [2.0], "memory reaches no further back"
+
+
+def test_what_comes_again_of_a_partition_that_a_new_start_lacks_is_there_once() -> None:
+    store = Store()
+    store.restart([row("read", 5, 5.0), row("known", 5, 5.0)], {0: at(9), 1: at(9)}, T0)
+    generation = store.begin_past(store.series[:1])
+    assert store.take_past(store.series[0], past({1: at(9)}, (3, 3.0), (5, 5.0), (7, 7.0)), generation)
+    store.restart([], {0: at(20)}, T0)
+    for metric in ("read", "known"):
+        store.append(batch(metric, (3, 3.0)), at(3), partition=1)
+        store.append(batch(metric, (5, 5.0)), at(5), partition=1)
+        store.append(batch(metric, (7, 7.0)), at(7), partition=1)
+        store.append(batch(metric, (12, 12.0)), at(12), partition=1)
+        assert held(store, metric) == [(3, 3.0), (5, 5.0), (7, 7.0), (12, 12.0)]
+
+
 async def test_of_two_partitions_that_are_away_one_may_come_back(
     service: PartitionedService, eventually: Eventually
 ) -> None:
@@ -348,7 +401,22 @@ async def test_of_two_partitions_that_are_away_one_may_come_back(
         await eventually(lambda: [one.partition for one in feed.status.stalled] == [1])
 
 
+@pytest.mark.parametrize("says_who", [True, False])
+async def test_a_partition_of_which_nothing_was_missed_answers_again(
+    service: PartitionedService, eventually: Eventually, says_who: bool
+) -> None:
+    service.says_who = says_who
+    service.publish("b", 1.0)
+    with Feed(Store(), ("**",), url=service.url, replay_s=900) as feed:
+        await eventually(lambda: feed.status.state == "live")
+        service.stall(1)
+        await eventually(lambda: feed.status.stalled)
+        service.answer(1)
+        await eventually(lambda: not feed.status.stalled)
+
+
 async def test_a_new_connection_says_anew_what_is_late(service: PartitionedService, eventually: Eventually) -> None:
+    service.says_who = False
     service.publish("b", 1.0)
     with Feed(Store(), ("**",), url=service.url, replay_s=900) as feed:
         await eventually(lambda: feed.status.state == "live")
@@ -369,7 +437,9 @@ async def test_a_lost_partition_starts_anew_and_the_others_notice_nothing(
         await eventually(lambda: feed.status.state == "live" and len(feed.store.series) == 2)
         await eventually(lambda: has_past(feed))
         generation, streams = feed.store.generation, service.streams
-        service.lose(1)
+        position = feed.positions[1]
+        service.lose(1, back_ms=60_000)
+        await eventually(lambda: feed.positions.get(1, 0) < position)
         service.publish("b", 2.0)
         service.publish("a", 2.0)
         await eventually(lambda: readings(feed, "b") == [1.0, 2.0] and readings(feed, "a") == [1.0, 2.0])

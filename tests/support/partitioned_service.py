@@ -59,7 +59,7 @@ class PartitionedService:
 
     def __init__(self, homes: Mapping[str, int], skew_ms: Sequence[int] = (0, 0)) -> None:
         self.homes = homes
-        self.skew_ms = skew_ms
+        self.skew_ms = list(skew_ms)
         self.away: dict[int, float] = {}
         self.says_who = True
         self.streams = self.refused = 0
@@ -108,8 +108,10 @@ class PartitionedService:
             self._catch_up(stream, partition)
             self._say_live(stream, partition)
 
-    def lose(self, partition: int, more: int = 0) -> None:
-        """Lose the log of a partition; streams start it anew."""
+    def lose(self, partition: int, more: int = 0, back_ms: int = 0) -> None:
+        """Lose the log of a partition, to a server whose clock is behind; streams start it anew."""
+        self.skew_ms[partition] -= back_ms
+        self._ends[partition] = id_from_ms(self.now_ms(partition))
         self._epochs[partition] = f"f{partition}{len(self._logs[partition]):03d}"
         self._logs[partition] = []
         for stream in self._open:
@@ -177,7 +179,8 @@ class PartitionedService:
     def _answer(self, writer: asyncio.StreamWriter, path: str, query: Mapping[str, Sequence[str]]) -> None:
         history = path == "/v1/history"
         touched = {self.homes[metric] for metric in query["metric"]} if history else set(self.homes.values())
-        if touched & self.away.keys():
+        partial = query.get("partial") == ["true"] and touched - self.away.keys()
+        if touched & self.away.keys() and not partial:
             self.refused += 1
             status, found = b"503 Unavailable", {"status": 503, "detail": "a partition does not answer"}
         else:
@@ -202,14 +205,16 @@ class PartitionedService:
 
     def _catalogue(self) -> dict[str, Any]:
         rows: dict[str, dict[str, Any]] = {}
-        for log in self._logs:
-            for id_, metric, times, value in log:
+        here = [number for number in range(len(self._logs)) if number not in self.away]
+        for number in here:
+            for id_, metric, times, value in self._logs[number]:
                 count = rows[metric]["count"] if metric in rows else 0
                 rows[metric] = {
                     "metric": metric, "labels": {}, "unit": "", "id": id_text(id_), "time": times[-1],
                     "value": value[-1], "text": None, "count": count + len(value), "rate": 1.0,
                 }  # fmt: skip
-        return {"cursor": self._vector(dict(enumerate(self._ends))), "series": list(rows.values())}
+        cursor = self._vector({number: self._ends[number] for number in here})
+        return {"cursor": cursor, "series": list(rows.values()), "missing": sorted(self.away)}
 
     def _history(self, query: Mapping[str, Sequence[str]], touched: Collection[int]) -> dict[str, Any]:
         metrics, start_ms = query["metric"], float(query["start"][0])

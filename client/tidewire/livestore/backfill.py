@@ -35,11 +35,11 @@ async def backfill(
     silence is long.
 
     Returns:
-        Whether the catalog could be read.
+        Whether the catalog could be read, and all partitions of the log were in it.
     """
     async with AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
         try:
-            answer = await client.get("/v1/catalog", selection(patterns, labels))
+            answer = await client.get("/v1/catalog", [*selection(patterns, labels), ("partial", "true")])
             found = answer.decoded(CatalogJson)
         except (ServiceUnavailable, ServiceRefused) as error:
             _log.warning("cannot read the catalog of %s: %s", client.shown_base, error)
@@ -53,7 +53,7 @@ async def backfill(
             _log.info("cannot read the last minute of some silent series: %s", error or type(error).__name__)
     for row in found.series:
         _append(store, row, [row.time], [row.value], [row.text])
-    return True
+    return not found.missing
 
 
 async def _backfill_recent(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:

@@ -22,12 +22,14 @@ async def read_catalogue(
 ) -> tuple[CatalogJson, Ids]:
     """Return every series with its last reading, and the ids by partition from which a stream goes on.
 
+    Of a log of several partitions it is what those have that answer; `CatalogJson.missing` are the others.
+
     Raises:
         ServiceUnavailable: no answer, or none that can be read.
         ServiceRefused: the service says no for good; 413 if there are too many series.
     """
     async with AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
-        answer = await client.get("/v1/catalog", selection(patterns, labels))
+        answer = await client.get("/v1/catalog", [*selection(patterns, labels), ("partial", "true")])
     found = await asyncio.to_thread(answer.decoded, CatalogJson)
     try:
         return found, ids_of(found.cursor)

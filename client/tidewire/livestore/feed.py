@@ -5,7 +5,7 @@ writer; everything else reads the store, `Feed.status` and `Feed.now_ms`.
 
 A notebook's feed replays its window. The dashboard's begins with the catalogue, which has the last reading of every
 series, and streams on from its cursor; the past comes when somebody looks at it (`PastReader`). It begins so again when
-the log was lost, and after an absence that would take long to replay.
+the log was lost, after an absence that would take long to replay, and when a partition answers that did not then.
 """
 
 from __future__ import annotations
@@ -95,6 +95,7 @@ class Feed:
         self._heard: set[int] = set()  # partitions of which a batch came since the last one stalled
         self._anew = replay_s is None  # the catalogue is to be read before the stream
         self._begun = False  # and was, since the last connection
+        self._missing: frozenset[int] = frozenset()  # partitions that were not in it
         self._away_since_ms: float | None = None  # since when nothing comes
         self._covers_from_ms: float | None = None  # of a replay, once it is over
         self._catalogued = True
@@ -281,7 +282,7 @@ class Feed:
                 return
         # By the log's clock: that of this machine may be ahead, and nothing would count until it is reached.
         self.store.restart(found.series, ids, newest_ms(ids))
-        self._cursor, self.positions = found.cursor, ids
+        self._cursor, self.positions, self._missing = found.cursor, ids, frozenset(found.missing)
         self._anew, self._begun = False, True
         self._catalogued, self._covers_from_ms = True, None
         if self.past is not None:
@@ -341,6 +342,8 @@ class Feed:
             self.store.catching_up = False
             self._away_since_ms = None
             self._note_answers(state)
+            if self._missing - {one.partition for one in self.status.stalled}:  # what it has from before the stream
+                self._anew = self.past is not None
             self._set(state="live", since_ms=now_ms, retry_at_ms=None, attempts=0, reason="", behind_since_ms=None)
             if recovered:
                 self._set(recovered=recovered, recovered_ms=now_ms)

@@ -25,7 +25,7 @@ class LateSeries:
         self._by_metric: Counter[str] = Counter()
 
     def message(self, stalled: Sequence[Stalled], may_see: Callable[[str], bool]) -> Late | None:
-        """Return what a viewer is told, None if no series that they may see is late.
+        """Return what a viewer is told, None if nothing that they may see is late.
 
         Args:
             stalled: the partitions that do not answer.
@@ -37,10 +37,12 @@ class LateSeries:
         if self._counted != (stalled, len(series)):
             self._counted = stalled, len(series)
             self._by_metric = Counter(one.metric for one in list(series) if self._store.is_late(one))
-        late = sum(count for metric, count in self._by_metric.items() if may_see(metric))
+        late, what = sum(count for metric, count in self._by_metric.items() if may_see(metric)), ("series", "series")
+        if not late:  # none was ever here: it was away when this began
+            late, what = sum(may_see(metric) for one in stalled for metric in one.metrics), ("metric", "metrics")
         if not late:
             return None
         who = "One partition of the log does" if len(stalled) == 1 else f"{len(stalled)} partitions of the log do"
-        which = "1 series is late, and" if late == 1 else f"{late:,} series are late, and"
+        which = f"1 {what[0]} is late, and" if late == 1 else f"{late:,} {what[1]} are late, and"
         text = f"{who} not answer: {which} will be filled in."
         return Late(since_ms=min(one.since_ms for one in stalled), text=text)

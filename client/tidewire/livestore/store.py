@@ -235,7 +235,8 @@ class Store:
     def restart(self, rows: Sequence[SeriesInfo], upto: Ids, now_ms: float) -> None:
         """Begin anew from the catalogue: the last readings and rates of its series, whose past is not known.
 
-        Of a series that is not among them nothing is missing: the log holds no reading of it.
+        Of a series that is not among them nothing is missing, if all partitions answered: the log holds no reading of
+        it. What the stream brings of a partition that did not answer is compared with what is there.
 
         Args:
             rows: the catalogue.
@@ -248,7 +249,8 @@ class Store:
             self.covered_from_ms = -np.inf
             self._advance(int(now_ms // 1_000))
             for series in self.series:
-                series.journal, series.past_ids = None, {}
+                series.journal = None
+                series.past_ids = {number: id_ for number, id_ in series.past_ids.items() if number not in upto}
         try:
             for start in range(0, len(rows), _ROWS_A_TURN):  # a reader waits no longer than for so many
                 with self.lock:
@@ -271,7 +273,10 @@ class Store:
             self._note_unit(row.unit, batch.time, series, id_)
         index, number = series.index, np.nan if row.value is None else row.value
         newest = float(self._last_time[index])
-        if time_ms > newest and self._lies_before(id_, series, upto):  # a later one is appended from the log
+        last = max(upto.values()) if series.partition is None else upto.get(series.partition, id_)
+        if id_ <= last and time_ms > newest:  # a later one is appended from the log
+            # Which partition it is of may not be known, and from where that is streamed: it may come again.
+            series.doubtful_id = max(series.doubtful_id, id_)
             if series.raw.capacity:
                 self._make_room(series, 1, float(id_ >> 32))
             else:
@@ -292,15 +297,6 @@ class Store:
             series.pace_ms = _MEAN_TIMES * 1e3 / row.rate if row.rate * RATE_S >= _PACED_BY else math.nan
         if text is not None:
             self._flag(series, batch)
-
-    def _lies_before(self, id_: int, series: Series, upto: Ids) -> bool:
-        """Tell whether a batch of the catalogue lies before the stream, or may: it is compared if it comes again."""
-        if series.partition is not None and series.partition in upto:
-            return id_ <= upto[series.partition]
-        first, last = min(upto.values()), max(upto.values())
-        if first < id_ <= last:
-            series.doubtful_id = max(series.doubtful_id, id_)
-        return id_ <= last
 
     def begin_past(self, series: Iterable[Series]) -> int:
         """Keep what is appended to these series until their past is taken; return the generation to take it in."""

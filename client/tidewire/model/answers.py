@@ -45,10 +45,15 @@ class SeriesInfo(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CatalogJson(msgspec.Struct, frozen=True):
-    """The catalog; a stream from `cursor` goes on where it ends."""
+    """The catalog; a stream from `cursor` goes on where it ends.
+
+    Attributes:
+        missing: the partitions of the log that did not answer, if it was asked for in part.
+    """
 
     cursor: str
     series: list[SeriesInfo]
+    missing: list[int] = []
 
 
 class HistoryColumns(msgspec.Struct, frozen=True, kw_only=True):
