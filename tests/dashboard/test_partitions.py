@@ -350,9 +350,12 @@ async def test_the_past_of_late_series_is_asked_for_when_their_partition_answers
         assert all(readings(feed, metric) == [1.0, 2.0] for metric in HOMES)
 
 
+@pytest.mark.parametrize("says_late", [True, False])
 async def test_a_dashboard_that_starts_while_a_partition_is_away_shows_the_others_and_then_all(
-    service: PartitionedService, eventually: Eventually
+    service: PartitionedService, eventually: Eventually, says_late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("tidewire.livestore.feed._MISSING_S", 0.3)
+    service.says_late = says_late
     long_ago_ms = time.time() * 1e3 - 7_200_000.0
     for metric in HOMES:
         service.publish(metric, 1.0, time_ms=long_ago_ms)
@@ -360,6 +363,8 @@ async def test_a_dashboard_that_starts_while_a_partition_is_away_shows_the_other
     with Feed(Store(), ("**",), url=service.url, replay_s=None) as feed:
         await eventually(lambda: feed.status.state == "live" and feed.status.stalled)
         assert sorted(series.metric for series in feed.store.series) == ["a", "c"]
+        await asyncio.sleep(0.5)
+        assert (feed.store.generation, service.streams) == (1, 1)
         message = feed.message()
         assert message.late is not None
         assert "2 metrics are late" in message.late.text

@@ -53,6 +53,7 @@ class PartitionedService:
         url: of it.
         away: the partitions that do not answer.
         says_who: `live` names the partitions that still do not answer.
+        says_late: a new stream is told of them after it is live.
         streams: how many were opened.
         refused: requests for what lies in a partition that is away.
     """
@@ -61,7 +62,7 @@ class PartitionedService:
         self.homes = homes
         self.skew_ms = list(skew_ms)
         self.away: dict[int, float] = {}
-        self.says_who = True
+        self.says_who, self.says_late = True, False
         self.streams = self.refused = 0
         self._epochs = [f"e{number}aaa" for number in range(len(skew_ms))]
         self._logs: list[list[_Logged]] = [[] for _ in skew_ms]
@@ -198,9 +199,13 @@ class PartitionedService:
         self._send(stream, "hello", hello, cursor)
         for partition in reversed(range(len(self._logs))):
             self._catch_up(stream, partition)
+        live = next(number for number in range(len(self._logs)) if number not in self.away)
+        if self.says_late:
+            self._say_live(stream, live)
         for partition in self.away:
             self._say_away(stream, partition)
-        self._say_live(stream, next(number for number in range(len(self._logs)) if number not in self.away))
+        if not self.says_late:
+            self._say_live(stream, live)
         self._open.append(stream)
 
     def _catalogue(self) -> dict[str, Any]:

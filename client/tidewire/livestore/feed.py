@@ -41,6 +41,7 @@ _GAP_MS: Final = 60_000.0  # how long a gap is shown
 _AGAIN_S: Final = 30.0  # a stream that ended for good is tried again after this, or at once on "retry now"
 _JOIN_S: Final = 5.0
 _AWAY_MS: Final = 60_000.0  # of an absence after which the catalogue is read instead of all that was missed
+_MISSING_S: Final = 3.0  # after which a stream has said which partitions do not answer
 _LONGEST_PAUSE_S: Final = 15.0  # between two tries to read the catalogue
 _TOO_LARGE: Final = 413
 
@@ -96,6 +97,7 @@ class Feed:
         self._anew = replay_s is None  # the catalogue is to be read before the stream
         self._begun = False  # and was, since the last connection
         self._missing: frozenset[int] = frozenset()  # partitions that were not in it
+        self._look_again: asyncio.TimerHandle | None = None
         self._away_since_ms: float | None = None  # since when nothing comes
         self._covers_from_ms: float | None = None  # of a replay, once it is over
         self._catalogued = True
@@ -342,8 +344,8 @@ class Feed:
             self.store.catching_up = False
             self._away_since_ms = None
             self._note_answers(state)
-            if self._missing - {one.partition for one in self.status.stalled}:  # what it has from before the stream
-                self._anew = self.past is not None
+            if self._missing and self._look_again is None and self._loop is not None:
+                self._look_again = self._loop.call_later(_MISSING_S, self._begin_if_all_answer)
             self._set(state="live", since_ms=now_ms, retry_at_ms=None, attempts=0, reason="", behind_since_ms=None)
             if recovered:
                 self._set(recovered=recovered, recovered_ms=now_ms)
@@ -370,6 +372,16 @@ class Feed:
             self._anew = self.past is not None
         else:
             self.store.new_lineage(frozenset(state.metrics))
+
+    def _begin_if_all_answer(self) -> None:
+        """Begin anew if a partition that was not in the catalogue answers: what it has from before the stream is there.
+
+        Not at once when the stream is live: that a partition does not answer may be said a moment later.
+        """
+        self._look_again = None
+        if self._missing - {one.partition for one in self.status.stalled}:
+            self._anew = True
+            self._wake.set()
 
     def _note_answers(self, live: Live) -> None:
         """Note that the partitions answer which did not, but for those of which it is said, or known, that they do not.
