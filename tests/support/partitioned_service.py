@@ -178,6 +178,9 @@ class PartitionedService:
                 await writer.drain()
 
     def _answer(self, writer: asyncio.StreamWriter, path: str, query: Mapping[str, Sequence[str]]) -> None:
+        if path not in ("/v1/catalog", "/v1/history"):
+            writer.write(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n")
+            return
         history = path == "/v1/history"
         touched = {self.homes[metric] for metric in query["metric"]} if history else set(self.homes.values())
         partial = query.get("partial") == ["true"] and touched - self.away.keys()
