@@ -296,7 +296,8 @@ class Feed:
             partition, (_, id_) = own_component(batch.cursor)
             if id_ > self.positions.get(partition, 0):  # first: what is in the store is never beyond it
                 self.positions = {**self.positions, partition: id_}
-            self._heard.add(partition)
+            if self.status.stalled:
+                self._heard.add(partition)
         else:
             partition = id_ = 0
         added = self.store.append(batch, id_, partition=partition, snapshot=not id_)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 from tidewire.model.cursor import Cursor
 from tidewire.model.vector_cursor import AnyCursor, Component, VectorCursor, parse_cursor
@@ -19,23 +19,19 @@ Ids: TypeAlias = Mapping[int, int]
 """An id in each partition, by its number."""
 
 
-class _Own(NamedTuple):
-    layout: int
-    component: Component
-
-
 def components(cursor: AnyCursor) -> tuple[Component, ...]:
     """Return the position in each partition that a cursor names, that of the event first."""
     return cursor.parts if isinstance(cursor, VectorCursor) else (Component(0, cursor),)
 
 
 @lru_cache(maxsize=16)  # an event is asked for by who takes it and by who stores it, once for each of its batches
-def _own(text: str) -> _Own:
+def _own(text: str) -> tuple[int, Component]:
+    """Return the layout, 0 for a log of one partition, and the component of the event."""
     if not text.startswith("_"):
-        return _Own(0, Component(0, Cursor.parse(text)))
+        return 0, Component(0, Cursor.parse(text))
     head, newest, own, *_ = [*text.split(".", 3), "", ""]
     cursor = VectorCursor.parse(f"{head}.{newest}.{own}")
-    return _Own(cursor.layout, cursor.own)
+    return cursor.layout, cursor.own
 
 
 def own_component(text: str) -> Component:
@@ -44,7 +40,7 @@ def own_component(text: str) -> Component:
     Raises:
         InvalidCursor: the text is no cursor of ours.
     """
-    return _own(text).component
+    return _own(text)[1]
 
 
 def ids_of(text: str) -> dict[int, int]:
@@ -88,7 +84,8 @@ class Seen:
             InvalidCursor: the text is no cursor of ours.
         """
         layout, (partition, cursor) = _own(text)
-        self._enter(layout)
+        if layout != self._layout:
+            self._enter(layout)
         return self._advance(partition, cursor)
 
     def resume(self, text: str) -> None:
