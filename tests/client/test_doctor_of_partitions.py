@@ -69,6 +69,7 @@ def test_what_is_wrong_with_one_partition_is_said_of_it_and_the_others_are_well(
     findings = list(_redis(valkey.url, "tw", set()))
     [(level, found)] = _said(findings, "partition 1")
     assert level == "wrong"
+    assert found.startswith(f"at {valkey.url.partition('//')[2].partition('/')[0]}: ")
     assert "is split into other partitions" in found
     assert _said(findings, "partition 0")[0][0] == "ok"
     valkey.client.delete(key)
