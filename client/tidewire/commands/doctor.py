@@ -206,8 +206,8 @@ def _partitions(home: BlockingRedisLog, url: str, prefix: str, layout: Layout, e
                 yield from _clock(part, what, f"at {part.locator.address}, ", epochs)
                 yield from _channels(part)
         except (TidewireError, redis.RedisError, OSError) as error:
-            found = _away(what, error, url, "its metrics are late until it answers; the other partitions go on")
-            yield found._replace(found=f"at {part.locator.address}: {found.found}") if part.locator.address else found
+            away = _away(what, error, url, "its metrics are late until it answers; the other partitions go on")
+            yield away._replace(found=f"at {part.locator.address}: {away.found}") if part.locator.address else away
         finally:
             part.close()
 
