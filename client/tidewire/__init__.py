@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from tidewire.errors import InvalidInput, LimitExceeded, ServiceRefused, ServiceUnavailable, TidewireError
     from tidewire.model.batch import Batch
     from tidewire.model.cursor import Cursor
-    from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, Skipped, StreamBatch
+    from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, Skipped, Stalled, StreamBatch
+    from tidewire.model.vector_cursor import VectorCursor
     from tidewire.notebook.widget import watch
     from tidewire.publishing.default_publisher import annotate, flush, publish
     from tidewire.publishing.experiment_runs import finish, init, log
@@ -53,8 +54,10 @@ __all__ = [
     "ServiceRefused",
     "ServiceUnavailable",
     "Skipped",
+    "Stalled",
     "StreamBatch",
     "TidewireError",
+    "VectorCursor",
     "__version__",
     "annotate",
     "astream",
@@ -79,7 +82,8 @@ _NAMES = {
     "errors": ("InvalidInput", "LimitExceeded", "ServiceRefused", "ServiceUnavailable", "TidewireError"),
     "model.batch": ("Batch",),
     "model.cursor": ("Cursor",),
-    "model.states": ("Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "StreamBatch"),
+    "model.states": ("Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "Stalled", "StreamBatch"),
+    "model.vector_cursor": ("VectorCursor",),
     "notebook.widget": ("watch",),
     "publishing.default_publisher": ("annotate", "flush", "publish"),
     "publishing.experiment_runs": ("finish", "init", "log"),

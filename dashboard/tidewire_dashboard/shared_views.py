@@ -393,7 +393,8 @@ class SharedViews:
         if login.narrowed_to:  # the number of other metrics must not leak
             series = self.source.store.series
             metrics = len({series[index].metric for index in self.visible(None, login) or ()})
-            message = msgspec.structs.replace(message, metrics=metrics)
+            late = self.source.feed.late(login.may_see)
+            message = msgspec.structs.replace(message, metrics=metrics, late=late)
         return encode_message(message)
 
 

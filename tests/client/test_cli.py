@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from tidewire.commands.doctor_refusals import refusal
 from tidewire.commands.replay import read_rows
 from tidewire.errors import InvalidInput
 from tidewire.model.cursor import Cursor
-from tidewire.model.states import StreamBatch
+from tidewire.model.states import Reset, Stalled, StreamBatch
 from tidewire.subscribing.service_answer import Answer
 from tidewire_service.auth.scopes import Scopes
 from tidewire_service.auth.tokens import TokenStore
@@ -180,6 +181,18 @@ def test_tail_shows_the_age_of_a_readings_own_time_and_how_late_it_came(
     batch = StreamBatch(metric="m", time=[t0 + time_ms], value=[5.0], cursor=cursor, **more)
     assert tail._row_after(None, batch).age(t0 + now_ms).plain == shown
     assert tail._line(batch).partition("  5")[2].replace("  finished", "") == line
+
+
+def test_tail_says_which_partition_does_not_answer_or_starts_anew() -> None:
+    since_ms = datetime(2026, 11, 28, 12, 3, 5).astimezone().timestamp() * 1e3
+    stalled = Stalled(partition=1, metrics=("a", "b", "c", "d"), more=10, since_ms=since_ms)
+    said = "partition 1 of the log does not answer since 12:03:05; late: a, b, c and 11 more"
+    assert tail._describe_state(stalled) == said
+    one = Stalled(partition=1, metrics=("a",), since_ms=since_ms)
+    assert tail._describe_state(one) == "partition 1 of the log does not answer since 12:03:05; late: a"
+    reset = Reset(partition=1, metrics=("a", "b"), reason="the log is gone")
+    assert tail._describe_state(reset) == "reset of partition 1 (the log is gone): a, b"
+    assert tail._describe_state(Reset(reason="the log is gone")) == "reset: the log is gone"
 
 
 async def test_tail_as_json_is_one_batch_per_line(tidewire: Command, service: Any) -> None:

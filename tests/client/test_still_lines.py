@@ -242,6 +242,16 @@ def test_a_value_that_is_no_number_any_more_holds_until_that_was_read() -> None:
     assert line[-1][1] == 0.0
 
 
+def test_a_value_that_may_have_changed_unseen_is_not_held() -> None:
+    """Its partition of the log does not answer: what its pace says is no silence is one."""
+    store = held({-150.0: 0.0, -100.0: 1.0, -50.0: 0.0})
+    [line] = lines_of(chart_of(store))
+    assert line[-1][0] == pytest.approx(0, abs=1)
+    store.late = {0: frozenset({"m"})}
+    [line] = lines_of(chart_of(store))
+    assert line[-1][0] == pytest.approx(-50, abs=2)
+
+
 def test_the_axis_of_a_chart_that_is_silent_is_that_of_its_last_values() -> None:
     readings = dict.fromkeys(np.arange(-620.0, -400.0).tolist(), 20.5)
     canvas = plotted(chart_of(held(readings, unit="Cel")))

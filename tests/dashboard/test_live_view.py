@@ -441,12 +441,12 @@ def test_a_view_of_all_series_waits_for_the_rest_of_a_catalogue() -> None:
             seen.append(len(unpack_frame(view.frame(1, None)).records))
 
     rows.look = look
-    store.restart(rows, T0 << 32, T0)
+    store.restart(rows, {0: T0 << 32}, T0)
     assert len(seen) == 8
     assert set(seen) == {0}
     look()
     assert seen[-2:] == [1_700, 1_700]
-    store.restart(rows, T0 << 32, T0)
+    store.restart(rows, {0: T0 << 32}, T0)
     assert seen[-8::2] == [1_700] * 4, "who has them keeps them"
     look()
     assert seen[-2:] == [1_700, 1_700]

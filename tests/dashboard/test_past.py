@@ -46,7 +46,7 @@ def batch(times: list[float], values: list[float], metric: str = "m") -> Batch:
 
 def past(from_ms: float, upto: int, *pairs: tuple[float, float]) -> Past:
     rows = np.array([(T0 + ms, value) for ms, value in pairs], dtype=np.float64).reshape(-1, 2).T
-    return Past(rows, (), T0 + from_ms, upto, T0)
+    return Past(rows, (), T0 + from_ms, {0: upto}, T0)
 
 
 def held(store: Store) -> list[tuple[float, float]]:
@@ -58,7 +58,7 @@ def held(store: Store) -> list[tuple[float, float]]:
 
 def test_a_catalogue_gives_values_ages_and_paces_and_claims_no_past() -> None:
     store = Store()
-    store.restart([row(7.0, -2_000, at(-1_500), rate=2.0), row(1.0, -9e6, at(-9e6), 0.0, "old")], at(0), T0)
+    store.restart([row(7.0, -2_000, at(-1_500), rate=2.0), row(1.0, -9e6, at(-9e6), 0.0, "old")], {0: at(0)}, T0)
     series, old = store.series
     assert store.state["last_value"][:2].tolist() == [7.0, 1.0]
     assert store.state["last_id_ms"][0] == T0 - 1_500
@@ -76,7 +76,7 @@ def test_a_catalogue_gives_values_ages_and_paces_and_claims_no_past() -> None:
 
 def test_a_past_takes_its_place_between_what_came_before_and_after_it() -> None:
     store = Store()
-    store.restart([row(3.0, 3, at(3))], at(3), T0)
+    store.restart([row(3.0, 3, at(3))], {0: at(3)}, T0)
     store.append(batch([4], [4.0]), at(4))  # in the history too
     store.append(batch([2.5], [2.5]), at(5))  # late, and not known before its past is
     assert store.begin_past(store.series) == 1
@@ -97,7 +97,7 @@ def test_a_past_takes_its_place_between_what_came_before_and_after_it() -> None:
 
 def test_the_stream_brings_what_the_past_held_and_only_its_age_is_news() -> None:
     store = Store()
-    store.restart([row(3.0, 3, at(3))], at(3), T0)
+    store.restart([row(3.0, 3, at(3))], {0: at(3)}, T0)
     generation = store.begin_past(store.series)
     assert store.take_past(store.series[0], past(0, at(60_000), (3, 3.0), (59_000, 4.0)), generation)
     assert store.state["last_value"][0] == 4.0
@@ -110,7 +110,7 @@ def test_the_stream_brings_what_the_past_held_and_only_its_age_is_news() -> None
 def test_an_age_in_the_catalogue_is_of_its_last_reading_and_not_of_what_came_late() -> None:
     store = Store()
     late = msgspec.structs.replace(row(3.0, -60_000, at(-1_000)), reading_id=id_text(at(-59_990)))
-    store.restart([late], at(0), T0)
+    store.restart([late], {0: at(0)}, T0)
     assert store.state["last_id_ms"][0] == T0 - 59_990
     assert store.series[0].reading_id == at(-59_990)
 
@@ -118,7 +118,7 @@ def test_an_age_in_the_catalogue_is_of_its_last_reading_and_not_of_what_came_lat
 def test_an_end_is_known_from_the_catalogue_and_from_the_past() -> None:
     store = Store()
     ended = msgspec.structs.replace(row(3.0, 3, at(5)), text=FINISHED)
-    store.restart([ended], at(5), T0)
+    store.restart([ended], {0: at(5)}, T0)
     [series] = store.series
     assert series.ended
     assert store.take_past(series, past(0, at(6), (1, 1.0), (3, 3.0), (3, 3.0)), store.begin_past(store.series))
@@ -132,9 +132,9 @@ def test_an_end_is_known_from_the_catalogue_and_from_the_past() -> None:
 
 def test_a_restart_while_a_past_is_read_takes_nothing_of_it() -> None:
     store = Store()
-    store.restart([row(3.0, 3, at(3))], at(3), T0)
+    store.restart([row(3.0, 3, at(3))], {0: at(3)}, T0)
     generation = store.begin_past(store.series)
-    store.restart([row(8.0, 8, at(8))], at(8), T0)
+    store.restart([row(8.0, 8, at(8))], {0: at(8)}, T0)
     assert not store.take_past(store.series[0], past(0, at(7), (1, 1.0)), generation)
     assert store.covered(store.series[0], 1) == T0 + 8
     drawn = store.series[0].buckets(50, T0 // 50 - 1, T0 // 50 + 1)
@@ -143,10 +143,10 @@ def test_a_restart_while_a_past_is_read_takes_nothing_of_it() -> None:
 
 def test_readings_of_a_lost_log_stay_beside_the_past_of_the_new_one() -> None:
     store = Store()
-    store.restart([], at(0), T0)
+    store.restart([], {0: at(0)}, T0)
     store.append(batch([1, 2], [1.0, 2.0]), at(2))
     store.new_lineage()
-    store.restart([row(5.0, 5, at(5))], at(5), T0)
+    store.restart([row(5.0, 5, at(5))], {0: at(5)}, T0)
     generation = store.begin_past(store.series)
     assert store.take_past(store.series[0], past(0, at(6), (2, 2.0), (4, 4.0), (5, 5.0)), generation)
     assert held(store) == [(1, 1.0), (2, 2.0), (4, 4.0), (5, 5.0)]
@@ -154,7 +154,7 @@ def test_readings_of_a_lost_log_stay_beside_the_past_of_the_new_one() -> None:
 
 def test_a_past_larger_than_its_share_keeps_its_newest_part_and_says_so() -> None:
     store = Store(store_bytes=1 << 20)
-    store.restart([row(3.0, 3, at(3))], at(3), T0)
+    store.restart([row(3.0, 3, at(3))], {0: at(3)}, T0)
     generation = store.begin_past(store.series)
     many = [(float(ms), 1.0) for ms in range(-100_000, 0, 2)]
     assert store.take_past(store.series[0], past(-100_000, at(3), *many), generation)
@@ -166,7 +166,7 @@ def test_a_past_larger_than_its_share_keeps_its_newest_part_and_says_so() -> Non
 
 def test_while_the_stream_is_behind_nothing_counts_as_silent() -> None:
     store = Store()
-    store.restart([], at(0), T0)
+    store.restart([], {0: at(0)}, T0)
     store.append(batch([0, 1_000, 2_000, 3_000], [1.0] * 4), at(3_000))
     view = LiveView(store, None, 60_000.0, 100)
     store.catching_up = True

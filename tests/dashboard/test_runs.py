@@ -319,7 +319,7 @@ async def test_what_came_just_before_a_metric_was_followed_must_be_in_its_histor
     await service.publish("t/loss", 1.0, step=[0], labels={"run": "a"})
     async with comparing(service, eventually) as runs:
         feed, follow = runs._feed, runs._store.follow
-        ahead = Cursor("abcdefg", feed.newest_id + (60_000 << 32))
+        ahead = Cursor("abcdefg", feed.positions[0] + (60_000 << 32))
 
         def late(metric: str) -> Journal:
             monkeypatch.undo()
@@ -416,7 +416,7 @@ async def test_taking_what_the_stream_brought_holds_the_loop_for_a_turn_and_noth
         await service.publish("t/loss", 1.0, step=[0], labels={"run": f"{n:03}"})
     async with comparing(service, eventually) as runs:
         await loaded(runs, eventually, "t/loss")
-        store, id_ = runs._store, runs._feed.newest_id
+        store, id_ = runs._store, runs._feed.positions[0]
 
         async def ask() -> int:
             nonlocal step, id_

@@ -122,7 +122,7 @@ def test_words_of_the_past_are_joined_with_those_that_came(store: Store) -> None
     put(store, T0 + 1_000, "COOL")
     rows = np.array(([T0 - 2_000, T0 - 1_000, T0], [math.nan] * 3))
     texts = [(T0 - 2_000, "IDLE"), (T0 - 1_000, "HEAT"), (T0, "HOLD")]
-    assert store.take_past(store.series[0], Past(rows, texts, T0 - 60_000, int(T0) << 32, T0), generation)
+    assert store.take_past(store.series[0], Past(rows, texts, T0 - 60_000, {0: int(T0) << 32}, T0), generation)
     view = LiveView(store, None, 60_000, 300)
     view.tick(1, T0 + 1_000)
     assert [text for _, _, text in states(view.frame(0, None))] == ["IDLE", "HEAT", "HOLD", "COOL"]

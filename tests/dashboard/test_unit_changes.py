@@ -123,14 +123,14 @@ def test_a_past_that_is_ahead_of_the_stream_changes_nothing(log: list[Entry], da
     answered = data.draw(st.integers(begun, len(log)))
     start = data.draw(st.integers(1, begun))
     store = Store()
-    store.restart([catalogued(log[:start])], log[start - 1].id, T0 + 10)
+    store.restart([catalogued(log[:start])], {0: log[start - 1].id}, T0 + 10)
     for entry in log[start:begun]:
         store.append(entry.batch(), entry.id)
     generation = store.begin_past(store.series)
     for entry in log[begun:taken]:
         store.append(entry.batch(), entry.id)
     from_ms = data.draw(st.sampled_from([T0, *sorted(entry.time for entry in log[:answered])]))
-    past = _past(history(log[:answered], from_ms), from_ms, log[answered - 1].id, T0 + 10)
+    past = _past(history(log[:answered], from_ms), from_ms, {0: log[answered - 1].id}, T0 + 10)
     assert store.take_past(store.series[0], past, generation)
     for entry in log[taken:]:
         store.append(entry.batch(), entry.id)
@@ -151,9 +151,9 @@ def test_the_newest_reading_has_no_unit_and_is_known_first() -> None:
 def test_a_past_that_begins_after_the_change_marks_it_at_its_first_reading() -> None:
     log = [Entry(int(T0) + n << 32, T0 + n, unit) for n, unit in enumerate(("Cel", "[degF]", "[degF]"))]
     store = Store()
-    store.restart([catalogued(log[:1])], log[0].id, T0 + 10)
+    store.restart([catalogued(log[:1])], {0: log[0].id}, T0 + 10)
     generation = store.begin_past(store.series)
-    past = _past(history(log, T0 + 1), T0 + 1, log[2].id, T0 + 10)
+    past = _past(history(log, T0 + 1), T0 + 1, {0: log[2].id}, T0 + 10)
     assert store.take_past(store.series[0], past, generation)
     assert shown(store) == (unit_key("[degF]"), [T0 + 1, T0 + 2])
     assert [(mark.time_ms, mark.text) for mark in store.events] == [(T0 + 1, "unit: °C → °F")]

@@ -17,7 +17,8 @@ from tidewire.livestore.live_view import LiveView
 from tidewire.livestore.view_frame import DELTA, RANGE, SNAPSHOT, unpack_frame
 from tidewire.livestore.window import BEYOND
 from tidewire.model.batch import Batch
-from tidewire_dashboard.login import Login
+from tidewire.model.states import Live, Stalled
+from tidewire_dashboard.login import EVERYBODY, Login
 from tidewire_dashboard.settings import DashboardSettings
 from tidewire_dashboard.shared_views import SharedViews
 from tidewire_dashboard.source import Source
@@ -445,6 +446,25 @@ async def test_a_login_that_sees_some_metrics_asks_for_the_past_of_those_only(
     assert past.wanted[-1] == [1, 3, 5]
     viewer.receive(_look(0, 1, 2, 3))
     assert rig.shared.looked_at[viewer] == {1, 3}
+
+
+async def test_a_login_is_told_of_late_series_that_it_may_see(rig: Rig) -> None:
+    for metric in ("a/1", "b/1", "b/2"):
+        rig.put(metric, 0.0)
+    feed = rig.source.feed
+    feed._note_state(Stalled(partition=0, metrics=("a/1", "b/1", "b/2"), since_ms=5.0))
+
+    def late(*subscribe: str) -> Any:
+        login = Login(name="x", subscribe=subscribe) if subscribe else EVERYBODY
+        return json.loads(rig.shared.status_message(0.0, login))["late"]
+
+    assert "3 series" in late()["text"]
+    assert "1 series" in late("a/**")["text"]
+    assert late("c/**") is None
+    feed._note_state(Live())
+    assert late() is not None, "it is not said that this partition answers"
+    feed._note_state(Live(stalled=()))
+    assert late() is None
 
 
 async def test_the_past_of_events_is_asked_for_though_nobody_looks_at_them(

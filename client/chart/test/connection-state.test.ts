@@ -23,6 +23,7 @@ const status = (part: Partial<Status>): Status => ({
   retention_ms: null,
   behind_ms: null,
   past_reason: "",
+  late: null,
   now_ms: now,
   ...part,
 });
@@ -69,6 +70,15 @@ test("a page that lacks the past says how far it is behind, and never that all i
   assert.equal(words({ loading: true, status: status({ past_reason: "HTTP 403" }) }), "LIVE 120 ms");
   for (const state of ["connecting", "reconnecting"] as const)
     assert.equal(words({ status: status({ state, behind_ms: 252_000 }) }), "CATCHING UP 4 min");
+});
+
+test("series whose partition of the log does not answer are late, and the badge says why", () => {
+  const text = "One partition of the log does not answer: 14 series are late, and will be filled in.";
+  const late = input({ status: status({ late: { since_ms: new Date(2026, 0, 5, 14, 3, 5).getTime(), text } }) });
+  const badge = badgeState(late);
+  assert.equal(`${badge.word} ${badge.value}`, "LIVE 120 ms", "the others are");
+  assert.deepEqual(whyLost(badge, late), { title: "Late since 14:03:05", text, rows: [] });
+  assert.equal(whyLost(badge, input()), null);
 });
 
 test("the lost service and the lost dashboard are told apart", () => {

@@ -31,7 +31,7 @@ import {
 } from "../src/model/freshness";
 import { chartFreshness } from "../src/model/reading";
 import { search } from "../src/model/search";
-import { FLAG_ENDED, FLAG_PARTIAL } from "../src/wire/frame";
+import { FLAG_ENDED, FLAG_LATE, FLAG_PARTIAL } from "../src/wire/frame";
 
 test("units are written as people write them, and unknown ones as they are", () => {
   const shown = (unit: string | undefined, magnitude = 1): string => shownUnit(unit, magnitude).text;
@@ -116,6 +116,10 @@ test("live, stale and no data follow the expected interval", () => {
   assert.equal(at(5_000, NaN), "unknown");
   assert.equal(at(5_000, 1_000, FLAG_ENDED), "finished", "what has ended is not stale");
   assert.equal(at(5_000, NaN, FLAG_ENDED | FLAG_PARTIAL), "finished");
+  assert.equal(at(100, 1_000, FLAG_LATE), "stale", "its partition does not answer: at once");
+  assert.equal(at(100, NaN, FLAG_LATE), "stale");
+  assert.equal(at(100_000, 1_000, FLAG_LATE), "nodata", "it was before");
+  assert.equal(at(100, 1_000, FLAG_LATE | FLAG_ENDED), "finished");
   assert.equal(at(170_000, 1_000, 0, 60_000), "live", "a minute's readings come together");
   assert.equal(at(190_000, 1_000, 0, 60_000), "stale");
   assert.equal(at(5_000, NaN, 0, 60_000), "unknown");

@@ -6,7 +6,7 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final, NamedTuple
@@ -19,7 +19,10 @@ from rich.text import Text
 from tidewire._version import __version__
 from tidewire.commands.doctor_refusals import refusal
 from tidewire.commands.terminal import plain, print_table
-from tidewire.errors import ServiceUnreachable, TidewireError
+from tidewire.errors import InvalidCursor, ServiceUnreachable, TidewireError
+from tidewire.model.layout import Layout
+from tidewire.model.positions import components
+from tidewire.model.vector_cursor import EPOCH_CHARS, parse_cursor
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.cluster import BlockingEndpoint
 from tidewire.redislog.log import BlockingRedisLog
@@ -132,35 +135,81 @@ def _redis(url: str, prefix: str, epochs: set[str]) -> Iterator[Finding]:
             yield from _cluster(log, log.locator)
         if isinstance(log.locator, BlockingSentinel) or log.locator.clustered:
             yield from _replicas(log, info)
-        spoilt = _spoilt(log)
-        for key, found, remedy in spoilt[:_SPOILT_KEYS]:
-            yield Finding("wrong", "keys", f"{key} {found}", remedy)
-        if len(spoilt) > _SPOILT_KEYS:
-            yield Finding("wrong", "keys", f"… and {len(spoilt) - _SPOILT_KEYS} more", "")
-        if any(key in (log.keys.clock, log.keys.tail) for key, _, _ in spoilt):
+        unreadable = yield from _keys(log)
+        if unreadable:
             log.close()
             return
-        clock = log.clock()
-        epochs.update(fork.epoch for fork in clock.chain)
-        offset_ms = clock.now_ms - time.time() * 1e3
-        if abs(offset_ms) > _CLOCK_MS:
-            found = f"Redis is {offset_ms / 1e3:+.1f} s off"
-            yield Finding("note", "clock", found, "let NTP set both clocks: ages look wrong")
-        yield Finding("ok", "log", f"epoch {clock.epoch}, {len(clock.chain)} in its chain")
-        yield from _channels(log)
+        layout = log.read_layout()
+        if layout.id:
+            yield from _partitions(log, url, prefix, layout, epochs)
+        else:
+            yield from _clock(log, "log", "", epochs)
+            yield from _channels(log)
         if not info.cluster:
             yield from _unread(log)  # its key may be at another node
         log.close()
     except (TidewireError, redis.RedisError, OSError) as error:
-        cause = error.__cause__ or error
-        remedy = "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours"
-        if isinstance(cause, _ELSEWHERE):
-            by_sentinel = "+sentinel://" in url
-            asked = by_sentinel or "+cluster://" in url
-            remedy = "a failover may be under way: ask again" if asked else "point TIDEWIRE_REDIS at it"
-        if isinstance(cause, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
-            remedy = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
-        yield Finding("wrong", "redis", str(error) if isinstance(error, TidewireError) else said(error), remedy)
+        yield _away("redis", error, url, "start one with 'tidewire up', or point TIDEWIRE_REDIS at yours")
+
+
+def _away(what: str, error: Exception, url: str, remedy: str) -> Finding:
+    """Return why a server that has the log cannot be used, and what to do: `remedy` if nothing else fits."""
+    cause = error.__cause__ or error
+    if isinstance(cause, _ELSEWHERE):
+        by_sentinel = "+sentinel://" in url
+        asked = by_sentinel or "+cluster://" in url
+        remedy = "a failover may be under way: ask again" if asked else "point TIDEWIRE_REDIS at it"
+    if isinstance(cause, (redis.AuthenticationError, redis.exceptions.NoPermissionError)):
+        remedy = "put user and password into the URL: TIDEWIRE_REDIS=redis://user:password@host:6379"
+    return Finding("wrong", what, str(error) if isinstance(error, TidewireError) else said(error), remedy)
+
+
+def _keys(log: BlockingRedisLog) -> Generator[Finding, None, bool]:
+    """Report spoilt keys; return whether the log cannot be read for them."""
+    spoilt = _spoilt(log)
+    for key, found, remedy in spoilt[:_SPOILT_KEYS]:
+        yield Finding("wrong", "keys", f"{key} {found}", remedy)
+    if len(spoilt) > _SPOILT_KEYS:
+        yield Finding("wrong", "keys", f"… and {len(spoilt) - _SPOILT_KEYS} more", "")
+    return any(key in (log.keys.clock, log.keys.tail) for key, _, _ in spoilt)
+
+
+def _clock(log: BlockingRedisLog, what: str, where: str, epochs: set[str]) -> Iterator[Finding]:
+    """Report the lineage of a log or a partition, and add its epochs to `epochs`."""
+    clock = log.clock()
+    epochs.update(fork.epoch for fork in clock.chain)
+    offset_ms = clock.now_ms - time.time() * 1e3
+    if abs(offset_ms) > _CLOCK_MS:
+        found = f"Redis is {offset_ms / 1e3:+.1f} s off"
+        yield Finding("note", "clock", found, "let NTP set both clocks: ages look wrong")
+    yield Finding("ok", what, f"{where}epoch {clock.epoch}, {len(clock.chain)} in its chain")
+
+
+def _partitions(home: BlockingRedisLog, url: str, prefix: str, layout: Layout, epochs: set[str]) -> Iterator[Finding]:
+    """Report the layout of a log of several partitions, where each of them is, and what is wrong with one."""
+    tags, place = " ".join(layout.tags), home.locator.address
+    found = f"{layout.partitions} partitions, layout {layout.id} ({tags}); saved documents are at {place}"
+    yield Finding("ok", "layout", found)
+    reported = {place}
+    for number in range(layout.partitions):
+        what = f"partition {number}"
+        part = BlockingRedisLog(url, prefix=prefix, timeout_s=_TIMEOUT_S, layout=layout, partition=number)
+        try:
+            part.ping()
+            if part.locator.address not in reported:
+                reported.add(part.locator.address)
+                info = parse_info(part.redis.info())
+                yield from _server(info, str(part.locator.address))
+                yield from _replicas(part, info)
+            unreadable = yield from _keys(part)
+            if not unreadable:
+                yield from _clock(part, what, f"at {part.locator.address}, ", epochs)
+                yield from _channels(part)
+        except (TidewireError, redis.RedisError, OSError) as error:
+            away = _away(what, error, url, "its metrics are late until it answers; the other partitions go on")
+            yield away._replace(found=f"at {part.locator.address}: {away.found}") if part.locator.address else away
+        finally:
+            part.close()
 
 
 def _server(info: ServerInfo, where: str) -> Iterator[Finding]:
@@ -310,10 +359,18 @@ def _ready(answer: Answer, epochs: set[str]) -> Iterator[Finding]:
     if not answer.succeeded:
         yield Finding("wrong", "readiness", *refusal(answer))
         return
-    epoch = str(said.get("position") or "").partition(".")[0]
-    if epoch and epochs and epoch not in epochs:
+    read = _epochs_of(str(said.get("position") or ""))
+    if read and epochs and not read & {epoch[:EPOCH_CHARS] for epoch in epochs}:
         found = "the service reads another Redis, or under another prefix, than is published to from here"
         yield Finding("wrong", "log", found, "give both the same TIDEWIRE_REDIS and TIDEWIRE_PREFIX")
+
+
+def _epochs_of(position: str) -> set[str]:
+    """Return the first characters of the epochs that a position names; none if it cannot be read."""
+    try:
+        return {cursor.epoch[:EPOCH_CHARS] for _, cursor in components(parse_cursor(position))}
+    except InvalidCursor:
+        return set()
 
 
 def _version(answer: Answer) -> Iterator[Finding]:

@@ -22,21 +22,34 @@ from tidewire.commands.options import label_option, parse_labels, url_option
 from tidewire.commands.terminal import echo, plain
 from tidewire.model.ages import span_text, way_text
 from tidewire.model.batch import FINISHED, newest_of
-from tidewire.model.cursor import Cursor, id_ms
+from tidewire.model.cursor import id_ms
 from tidewire.model.numbers import as_given
-from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, StreamBatch
+from tidewire.model.positions import own_component
+from tidewire.model.states import Connected, Gap, Lost, Reset, Skipped, Stalled, StreamBatch
 from tidewire.model.states import Live as CaughtUp
 from tidewire.subscribing.subscriber import stream
 
 __all__ = ["command"]
 
 _ROWS: Final = 200  # of the live table; more series would not fit any terminal
+_NAMED: Final = 3  # metrics of a partition in a line about it
 _OLD_MS: Final = 5_000.0  # an age from which on it is not dim
 _TENTHS_MS: Final = 10_000.0  # and below which it has tenths of a second
 
 
+def _clock(time_ms: float) -> str:
+    return datetime.fromtimestamp(time_ms / 1e3, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+
+
+def _metrics(state: Stalled | Reset) -> str:
+    """Return some metrics of a partition, and how many more there are."""
+    named = state.metrics[:_NAMED]
+    more = len(state.metrics) - len(named) + state.more
+    return f"{', '.join(named)}{f' and {more} more' if more else ''}"
+
+
 def _line(batch: StreamBatch) -> str:
-    stamp = datetime.fromtimestamp(batch.time[-1] / 1e3, UTC).astimezone().strftime("%H:%M:%S.%f")[:-3]
+    stamp = _clock(batch.time[-1])
     labels = "".join(f" {name}={value}" for name, value in batch.labels.items())
     shown = "\N{EN DASH}" if batch.value[-1] is None else as_given(batch.value[-1])
     shown += f" {batch.unit}" if batch.unit else ""
@@ -50,7 +63,7 @@ def _way(batch: StreamBatch, place: int) -> str:
     """Return how late a reading came; empty if that is not known: in a snapshot, of an interval, or of the last one."""
     if not batch.cursor or batch.every_ms or _is_last(batch, place):
         return ""
-    return way_text(batch.time[place], float(id_ms(Cursor.parse(batch.cursor).id)))
+    return way_text(batch.time[place], float(id_ms(own_component(batch.cursor).cursor.id)))
 
 
 def _describe_state(state: object) -> str | None:
@@ -60,10 +73,15 @@ def _describe_state(state: object) -> str | None:
             return f"connected, {state.matched} metrics match{narrowed}" + (", resumed" if state.resumed else "")
         case CaughtUp():
             return "live"
+        case Stalled():
+            since = _clock(state.since_ms).removesuffix(".000")
+            return f"partition {state.partition} of the log does not answer since {since}; late: {_metrics(state)}"
         case Gap():
             return f"gap ({state.kind}): {state.metric or 'some readings'} cannot be replayed"
-        case Reset():
+        case Reset(partition=None):
             return f"reset: {state.reason}"
+        case Reset():
+            return f"reset of partition {state.partition} ({state.reason}): {_metrics(state)}"
         case Skipped():
             return f"skipped {state.count} batches of {state.metric or 'some metrics'}: this reader is slow"
         case Lost():

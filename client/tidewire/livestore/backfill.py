@@ -11,7 +11,8 @@ from tidewire.errors import ServiceRefused, ServiceUnavailable
 from tidewire.livestore.store import Store
 from tidewire.model.answers import CatalogJson, HistorySeries, SeriesInfo
 from tidewire.model.batch import Batch
-from tidewire.model.cursor import Cursor, parse_id
+from tidewire.model.cursor import parse_id
+from tidewire.model.positions import ids_of
 from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
@@ -34,11 +35,11 @@ async def backfill(
     silence is long.
 
     Returns:
-        Whether the catalog could be read.
+        Whether the catalog could be read, and all partitions of the log were in it.
     """
     async with AsyncServiceClient(url, token, timeout_s=_TIMEOUT_S) as client:
         try:
-            answer = await client.get("/v1/catalog", selection(patterns, labels))
+            answer = await client.get("/v1/catalog", [*selection(patterns, labels), ("partial", "true")])
             found = answer.decoded(CatalogJson)
         except (ServiceUnavailable, ServiceRefused) as error:
             _log.warning("cannot read the catalog of %s: %s", client.shown_base, error)
@@ -52,13 +53,14 @@ async def backfill(
             _log.info("cannot read the last minute of some silent series: %s", error or type(error).__name__)
     for row in found.series:
         _append(store, row, [row.time], [row.value], [row.text])
-    return True
+    return not found.missing
 
 
 async def _backfill_recent(store: Store, client: AsyncServiceClient, row: SeriesInfo) -> None:
     params = (("metric", row.metric), ("start", row.time - _RECENT_MS), ("end", row.time))
     answer = (await client.get("/v1/history", params)).decoded(HistorySeries)
-    upto = Cursor.parse(answer.cursor).id  # later than the catalog: what came in between is in both, the stream too
+    # Later than the catalog: what came in between is in both, the stream too.
+    upto = max(ids_of(answer.cursor).values())
     for columns in answer.series:
         if columns.labels == row.labels:
             same = [unit_key(unit) == unit_key(columns.unit) for unit in columns.units]

@@ -5,7 +5,7 @@ writer; everything else reads the store, `Feed.status` and `Feed.now_ms`.
 
 A notebook's feed replays its window. The dashboard's begins with the catalogue, which has the last reading of every
 series, and streams on from its cursor; the past comes when somebody looks at it (`PastReader`). It begins so again when
-the log was lost, and after an absence that would take long to replay.
+the log was lost, after an absence that would take long to replay, and when a partition answers that did not then.
 """
 
 from __future__ import annotations
@@ -21,15 +21,16 @@ from typing import Any, Final
 
 import msgspec
 
-from tidewire.errors import InvalidInput, ServiceRefused, ServiceUnavailable, ServiceUnreachable, TidewireError
+from tidewire.errors import InvalidCursor, ServiceRefused, ServiceUnavailable, ServiceUnreachable, TidewireError
 from tidewire.livestore.backfill import backfill
 from tidewire.livestore.catalogue import read_catalogue
 from tidewire.livestore.feed_status import FeedStatus
-from tidewire.livestore.messages import GapSpan, Status
+from tidewire.livestore.late import LateSeries
+from tidewire.livestore.messages import GapSpan, Late, Status
 from tidewire.livestore.past_reader import PastReader
 from tidewire.livestore.store import Store
-from tidewire.model.cursor import Cursor
-from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, StreamBatch
+from tidewire.model.positions import Ids, ids_of, newest_ms, own_component
+from tidewire.model.states import Connected, Ended, Gap, Live, Lost, Reset, Stalled, StreamBatch
 from tidewire.subscribing.subscriber import astream
 
 __all__ = ["Feed"]
@@ -40,6 +41,7 @@ _GAP_MS: Final = 60_000.0  # how long a gap is shown
 _AGAIN_S: Final = 30.0  # a stream that ended for good is tried again after this, or at once on "retry now"
 _JOIN_S: Final = 5.0
 _AWAY_MS: Final = 60_000.0  # of an absence after which the catalogue is read instead of all that was missed
+_MISSING_S: Final = 3.0  # after which a stream has said which partitions do not answer
 _LONGEST_PAUSE_S: Final = 15.0  # between two tries to read the catalogue
 _TOO_LARGE: Final = 413
 
@@ -59,6 +61,7 @@ class Feed:
 
     Attributes:
         past: reads the past of series; None if all of it is replayed.
+        positions: the id of each partition up to which the store has the stream; replaced as a whole at each step.
     """
 
     def __init__(
@@ -78,19 +81,23 @@ class Feed:
         self.url = url.rstrip("/")
         self.token = token
         self.status = FeedStatus(since_ms=time.time() * 1e3)
-        self.newest_id = 0
+        self.positions: Ids = {}
+        self._late = LateSeries(store)
         self._labels = labels
         self._replay_s = replay_s
         self.past: PastReader | None = None
         if replay_s is None:
-            self.past = PastReader(store, self.url, token, lambda: self.newest_id, self.now_ms)
+            self.past = PastReader(store, self.url, token, lambda: self.positions, self.now_ms)
             beside = (*beside, self.past.run)
         self._beside = beside
         self._clock_ms = time.time() * 1e3 - time.monotonic() * 1e3  # log's clock minus the monotonic one
         self._cursor = ""
         self._filling: int | None = None  # readings since a resume, until live
+        self._heard: set[int] = set()  # partitions of which a batch came since the last one stalled
         self._anew = replay_s is None  # the catalogue is to be read before the stream
         self._begun = False  # and was, since the last connection
+        self._missing: frozenset[int] = frozenset()  # partitions that were not in it
+        self._look_again: asyncio.TimerHandle | None = None
         self._away_since_ms: float | None = None  # since when nothing comes
         self._covers_from_ms: float | None = None  # of a replay, once it is over
         self._catalogued = True
@@ -142,7 +149,8 @@ class Feed:
     def message(self) -> Status:
         """Return the connection's part of the `status` message (docs/view-frame.md)."""
         status, now_ms = self.status, self.now_ms()
-        position_ms = max(status.behind_since_ms or 0.0, float(self.newest_id >> 32))
+        newest = newest_ms(self.positions)
+        position_ms = max(status.behind_since_ms or 0.0, newest)
         gap = status.gap if status.gap and now_ms - status.gap_ms < _GAP_MS else None
         return Status(
             state=status.state,
@@ -151,7 +159,7 @@ class Feed:
             attempts=status.attempts,
             service=self.url,
             reason=status.reason,
-            last_id_ms=self.newest_id >> 32 or None,
+            last_id_ms=newest or None,
             recovered=status.recovered if now_ms - status.recovered_ms < _RECOVERED_MS else 0,
             gap=GapSpan(from_ms=gap[0], to_ms=gap[1]) if gap else None,
             metrics=self.store.metrics,
@@ -160,8 +168,17 @@ class Feed:
             retention_ms=status.retention_ms,
             behind_ms=None if status.behind_since_ms is None else max(0.0, now_ms - position_ms),
             past_reason=self.past.reason if self.past else "",
+            late=self.late(),
             now_ms=now_ms,
         )
+
+    def late(self, may_see: Callable[[str], bool] = lambda metric: True) -> Late | None:
+        """Return what is to be said of the series whose partition does not answer, None if there is none.
+
+        Args:
+            may_see: tells which metrics somebody may see; no other is counted.
+        """
+        return self._late.message(self.status.stalled, may_see)
 
     # -- the thread ----------------------------------------------------------------------------------------------
 
@@ -250,7 +267,7 @@ class Feed:
         attempt = 0
         while True:
             try:
-                found, cursor = await read_catalogue(self.url, self.token, self.patterns, self._labels)
+                found, ids = await read_catalogue(self.url, self.token, self.patterns, self._labels)
                 break
             except ServiceUnavailable as error:
                 attempt += 1
@@ -266,8 +283,8 @@ class Feed:
                 self._anew, self._cursor = False, ""
                 return
         # By the log's clock: that of this machine may be ahead, and nothing would count until it is reached.
-        self.store.restart(found.series, cursor.id, float(cursor.id >> 32))
-        self._cursor, self.newest_id = found.cursor, cursor.id
+        self.store.restart(found.series, ids, newest_ms(ids))
+        self._cursor, self.positions, self._missing = found.cursor, ids, frozenset(found.missing)
         self._anew, self._begun = False, True
         self._catalogued, self._covers_from_ms = True, None
         if self.past is not None:
@@ -275,9 +292,15 @@ class Feed:
             self.past.restarted([one for row in silent if (one := self.store.find(row.metric, row.labels))])
 
     def _append_batch(self, batch: StreamBatch) -> None:
-        id_ = Cursor.parse(batch.cursor).id if batch.cursor else 0
-        self.newest_id = max(self.newest_id, id_)  # first: what is in the store is never beyond it
-        added = self.store.append(batch, id_, snapshot=not id_)
+        if batch.cursor:
+            partition, (_, id_) = own_component(batch.cursor)
+            if id_ > self.positions.get(partition, 0):  # first: what is in the store is never beyond it
+                self.positions = {**self.positions, partition: id_}
+            if self.status.stalled:
+                self._heard.add(partition)
+        else:
+            partition = id_ = 0
+        added = self.store.append(batch, id_, partition=partition, snapshot=not id_)
         if self._filling is not None:
             self._filling += added
         if id_:
@@ -298,12 +321,13 @@ class Feed:
             self._anew = True
             return
         self._filling = 0 if lost and not begun else None
-        behind_since_ms = float(self.newest_id >> 32)
+        behind_since_ms = newest_ms(self.positions)
         if not state.resumed:
             behind_since_ms = now_ms - (self._replay_s or self.store.raw_ms / 1e3) * 1e3
             self._covers_from_ms = behind_since_ms
             self._catalogued = False
         self.store.catching_up = not begun and (lost or not state.resumed)
+        self._set_stalled(())
         self._set(
             listening_since_ms=self.status.listening_since_ms or now_ms,
             retention_ms=state.limits.get("retention_ms"),
@@ -320,17 +344,62 @@ class Feed:
                 self._covers_from_ms = None
             self.store.catching_up = False
             self._away_since_ms = None
+            self._note_answers(state)
+            if self._missing and self._look_again is None and self._loop is not None:
+                self._look_again = self._loop.call_later(_MISSING_S, self._begin_if_all_answer)
             self._set(state="live", since_ms=now_ms, retry_at_ms=None, attempts=0, reason="", behind_since_ms=None)
             if recovered:
                 self._set(recovered=recovered, recovered_ms=now_ms)
         elif isinstance(state, Lost):
             self._lost(state)
+        elif isinstance(state, Stalled):
+            others = (one for one in self.status.stalled if one.partition != state.partition)
+            self._heard.discard(state.partition)
+            self._set_stalled((*others, state))
         elif isinstance(state, Gap):
             self._set(gap=(_log_ms(state.from_), _log_ms(state.to)), gap_ms=now_ms)
         elif isinstance(state, Reset):
+            self._reset(state)
+
+    def _reset(self, state: Reset) -> None:
+        """Begin anew with everything, or with the metrics of the partition that was lost if all of them are named."""
+        if state.partition is None:
+            self._cursor, self.positions = "", {}
+        else:
+            self._cursor = state.cursor
+            self.positions = {number: id_ for number, id_ in self.positions.items() if number != state.partition}
+        if state.partition is None or state.more:
             self.store.new_lineage()
-            self._cursor = ""
             self._anew = self.past is not None
+        else:
+            self.store.new_lineage(frozenset(state.metrics))
+
+    def _begin_if_all_answer(self) -> None:
+        """Begin anew if a partition that was not in the catalogue answers: what it has from before the stream is there.
+
+        Not at once when the stream is live: that a partition does not answer may be said a moment later.
+        """
+        self._look_again = None
+        if self._missing - {one.partition for one in self.status.stalled}:
+            self._anew = True
+            self._wake.set()
+
+    def _note_answers(self, live: Live) -> None:
+        """Note that the partitions answer which did not, but for those of which it is said, or known, that they do not.
+
+        A service that does not say which still do not answer says `live` of one that does: with its part first.
+        """
+        if live.stalled is not None:
+            away = set(live.stalled)
+        else:
+            own = own_component(live.cursor).partition if live.cursor else None
+            away = {one.partition for one in self.status.stalled} - self._heard - {own}
+        self._set_stalled(tuple(one for one in self.status.stalled if one.partition in away))
+
+    def _set_stalled(self, stalled: tuple[Stalled, ...]) -> None:
+        if stalled != self.status.stalled:
+            self.store.late = {one.partition: frozenset(one.metrics) for one in stalled}
+            self._set(stalled=stalled)
 
     def _lost(self, state: Lost) -> None:
         now_ms = self.now_ms()
@@ -358,6 +427,6 @@ class Feed:
 def _log_ms(cursor: str) -> float:
     """Return the log time of a cursor; 0 for none."""
     try:
-        return float(Cursor.parse(cursor).id >> 32)
-    except InvalidInput:
+        return newest_ms(ids_of(cursor))
+    except InvalidCursor:
         return 0.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from tidewire.livestore.messages import State
+from tidewire.model.states import Stalled
 
 __all__ = ["FeedStatus"]
 
@@ -21,6 +22,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
         recovered: readings that a resume brought; `recovered_ms` is when.
         gap: (from, to) of what cannot be replayed, or None; `gap_ms` is when it was announced.
         listening_since_ms: when the first connection stood, or None.
+        stalled: the partitions of the log that do not answer.
         behind_since_ms: log time up to which the store was when the replay began that still goes on, or None.
     """
 
@@ -36,3 +38,4 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     listening_since_ms: float | None = None
     retention_ms: float | None = None
     behind_since_ms: float | None = None
+    stalled: tuple[Stalled, ...] = ()

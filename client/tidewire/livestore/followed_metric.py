@@ -48,7 +48,7 @@ class FollowedMetric:
         self.coming: HeldSeries | None = None  # while its past is read
         self.journal: Journal | None = None
         self.waiting: dict[str, list[Batch]] = {}  # by series: taken from the journal, not on the lines yet
-        self.upto = 0  # id in the log
+        self.upto: dict[int, int] = {}  # ids in the log, of which that of its partition counts
         self.generation = -1  # of the store when it was read
         self.tried_in = -1  # generation of the store in which it was read last, or was to be
         self.final = False  # and would be refused in again

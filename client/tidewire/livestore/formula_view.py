@@ -25,6 +25,7 @@ from tidewire.livestore.view_frame import (
     DELTA,
     EMPTY,
     EXPONENT_SHIFT,
+    FLAG_LATE,
     FLAG_PARTIAL,
     RANGE,
     RECORD,
@@ -282,6 +283,8 @@ class FormulaView:
         records["flags"] = (self._exponents & 0xFFFF) << EXPONENT_SHIFT
         if self.loading:
             records["flags"] |= FLAG_PARTIAL
+        if live.late:
+            records["flags"] |= FLAG_LATE
         there = ~np.isnan(value)
         records["total"] = there.sum(axis=1)
         newest = value.shape[1] - 1 - np.argmax(there[:, ::-1], axis=1)

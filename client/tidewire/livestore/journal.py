@@ -16,18 +16,21 @@ class Journal:
     """Batches with their ids in the log, in order; the store appends under its lock, one reader takes.
 
     Attributes:
-        lost: some were dropped, since nobody took them: the reader must read the log anew.
+        lost: some were dropped, since nobody took them, or the log began anew: the reader must read the log anew.
+        partition: of the log, in which all batches of the metric lie; that of the newest.
     """
 
-    __slots__ = ("_batches", "_readings", "lost")
+    __slots__ = ("_batches", "_readings", "lost", "partition")
 
     def __init__(self) -> None:
         self.lost = False
+        self.partition = 0
         self._batches: deque[tuple[int, Batch]] = deque()
         self._readings = 0
 
-    def append(self, id_: int, batch: Batch) -> None:
+    def append(self, id_: int, batch: Batch, partition: int = 0) -> None:
         """Add a batch."""
+        self.partition = partition
         self._readings += len(batch.time)
         if self._readings > _MOST_READINGS:
             self._batches.clear()

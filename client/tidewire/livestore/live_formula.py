@@ -77,6 +77,14 @@ class LiveFormula:
         """Return the number of the last bucket."""
         return self.first + self.count - 1
 
+    @property
+    def late(self) -> bool:
+        """Return whether a series that it reads is late: its partition of the log does not answer."""
+        store = self.readings.store
+        return bool(store.late) and any(
+            store.is_late(store.series[index]) for index in self.readings.indices[self.plan.used].tolist()
+        )
+
     def close(self) -> None:
         """Give up what it reads."""
         self.readings.close(self.node)

@@ -53,6 +53,7 @@ __all__ = [
     "GapSpan",
     "Hello",
     "Hidden",
+    "Late",
     "ListDecks",
     "Look",
     "OpenView",
@@ -387,11 +388,19 @@ class GapSpan(msgspec.Struct, frozen=True, kw_only=True):
     to_ms: float
 
 
+class Late(msgspec.Struct, frozen=True, kw_only=True):
+    """Series of which nothing comes, since a partition of the log does not answer: since when, and a sentence."""
+
+    since_ms: float
+    text: str
+
+
 class Status(_Message, frozen=True, kw_only=True, tag="status"):
     """How the stream stands; a notebook leaves out what only the dashboard knows.
 
     ``behind_ms``: how far what is shown is behind the log while missed readings are replayed, else null.
     ``past_reason``: why the past cannot be read at the moment, else empty.
+    ``late``: what is to be said of series whose partition of the log does not answer, else null.
     """
 
     state: State
@@ -409,6 +418,7 @@ class Status(_Message, frozen=True, kw_only=True, tag="status"):
     retention_ms: float | None
     behind_ms: float | None
     past_reason: str
+    late: Late | None
     now_ms: float
     service_ok: bool | UnsetType | None = UNSET
     redis_ok: bool | UnsetType | None = UNSET

@@ -2,8 +2,8 @@
 
 A stream that starts from the catalogue brings no past. Views ask for that of their series, on-screen ones first; it is
 read once for all of them, the newest part before the rest, and then it is in memory. An answer of the history says up
-to which id it holds the log: of the readings that the stream brought meanwhile those beyond that id are added, and what
-it brings later up to that id is known. So nothing is lost and nothing is there twice.
+to which id it holds the log, for each of its partitions: of the readings that the stream brought meanwhile those beyond
+that id are added, and what it brings later up to that id is known. So nothing is lost and nothing is there twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tidewire.livestore.series import Series
 from tidewire.livestore.store import Store
 from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import series_key
-from tidewire.model.cursor import Cursor
+from tidewire.model.positions import Ids, ids_of, is_behind
 from tidewire.model.units import unit_key
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
@@ -78,7 +78,7 @@ class PastReader:
         store: where it goes.
         url: the service.
         token: bearer token, empty for none.
-        position: returns the id up to which the store has the stream.
+        position: returns the ids up to which the store has the stream, by partition.
         now_ms: the log's clock.
 
     Attributes:
@@ -86,7 +86,7 @@ class PastReader:
     """
 
     def __init__(
-        self, store: Store, url: str, token: str, position: Callable[[], int], now_ms: Callable[[], float]
+        self, store: Store, url: str, token: str, position: Callable[[], Ids], now_ms: Callable[[], float]
     ) -> None:
         self.reason = ""
         self._store = store
@@ -193,6 +193,8 @@ class PastReader:
             }
             ready = sorted((one.order, index) for index, one in self._wanted.items() if index not in self._under_way)
         series = self._store.series
+        if self._store.late:  # the history would refuse these, and with them the others of a request
+            ready = [(order, index) for order, index in ready if not self._store.is_late(series[index])]
         unread = [index for _, index in ready if self._lacks(index, newest_ms, now_s)]
         chosen = unread or [index for _, index in ready]
         if not chosen:
@@ -258,18 +260,18 @@ class PastReader:
         generation = self._store.begin_past(part.series)
         found: dict[tuple[str, str], list[HistoryColumns]] = {}
         params = [*selection(part.metrics, part.labels), ("start", part.from_ms), ("page", "first")]
-        path, upto, count = "/v1/history", -1, 0
+        path, upto, count = "/v1/history", dict[int, int](), 0
         while path:
             answer = await client.get(path, params)
             path, params = answer.next_page, []
             page = await asyncio.to_thread(answer.decoded, HistorySeries)
-            upto = _id(page.cursor)
+            upto = _ids(page.cursor)
             for columns in page.series:
                 found.setdefault((columns.metric, series_key(columns.labels)), []).append(columns)
                 count += len(columns.time)
             if count > _MAX_READINGS:
                 raise ServiceUnavailable(f"the past has more than {_MAX_READINGS:,} readings", 0.0)
-        if upto < position:  # behind what the stream has brought: another process, which catches up
+        if is_behind(upto, position):  # behind what the stream has brought: another process, which catches up
             raise ServiceUnavailable("the history is behind the stream", 0.0)
         now_s = time.monotonic()
         for at, series in enumerate(part.series):
@@ -296,14 +298,14 @@ class PastReader:
                 self._store.set_pace(series, expected_interval_ms(np.diff(np.sort(columns.time))))
 
 
-def _id(cursor: str) -> int:
+def _ids(cursor: str) -> dict[int, int]:
     try:
-        return Cursor.parse(cursor).id
+        return ids_of(cursor)
     except InvalidCursor as error:
         raise ServiceUnavailable(f"the history has no cursor: {error}", 0.0) from error
 
 
-def _past(columns_of: Sequence[HistoryColumns], from_ms: float, upto: int, log_ms: float) -> Past:
+def _past(columns_of: Sequence[HistoryColumns], from_ms: float, upto: Ids, log_ms: float) -> Past:
     """Return the readings of one series from the pages that hold it; of several units those of its newest one."""
     times = [time_ms for columns in columns_of for time_ms in columns.time]
     values = [value for columns in columns_of for value in columns.value]

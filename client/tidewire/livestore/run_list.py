@@ -90,6 +90,9 @@ class RunList:
             if series.ended:
                 silent.add("finished")
                 continue
+            if self._store.is_late(series):
+                silent.add("stale")
+                continue
             with self._store.lock:
                 came_ms = float(self._store.state["last_id_ms"][series.index])
                 expected_ms = series.arrival_ms(came_ms)

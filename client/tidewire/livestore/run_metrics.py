@@ -21,7 +21,7 @@ from tidewire.livestore.run_series import RunSeries
 from tidewire.livestore.series import Series
 from tidewire.model.answers import HistoryColumns, HistorySeries
 from tidewire.model.batch import Batch, series_key
-from tidewire.model.cursor import Cursor
+from tidewire.model.positions import ids_of, is_behind
 from tidewire.subscribing.service_client import AsyncServiceClient
 from tidewire.subscribing.service_request import selection
 
@@ -178,10 +178,10 @@ class RunMetrics:
         followed.waiting.clear()
         generation, journal = self._store.generation, self._store.follow(followed.metric)
         followed.tried_in, followed.final = generation, False
-        position = self._feed.newest_id  # after that: what is in no journal, the history must have
+        position = dict(self._feed.positions)  # after that: what is in no journal, the history must have
         begin_ms = max(0.0, self._feed.now_ms() - _BEGIN_MS)
         params = [*selection([followed.metric], {}), ("start", begin_ms), ("page", "first")]
-        path, upto, count = "/v1/history", 0, 0
+        path, upto, count = "/v1/history", dict[int, int](), 0
         followed.share = self._share
         followed.coming = coming = HeldSeries({}, set())
         version = _version()  # above that of every line that was there before
@@ -189,7 +189,7 @@ class RunMetrics:
             answer = await self._client.get(path, params)
             path, params = answer.next_page, []
             page = await asyncio.to_thread(answer.decoded, HistorySeries)
-            upto = _id_of(page.cursor)
+            upto = _ids_of(page.cursor)
             own = [columns for columns in page.series if columns.metric == followed.metric]
             count += sum(len(columns.time) for columns in own)
             if count > _MAX_READINGS:
@@ -199,7 +199,7 @@ class RunMetrics:
             kept = [(kept_in(coming, columns.labels, version), columns) for columns in own]
             await asyncio.to_thread(_add_pages, [(one.lines, columns) for one, columns in kept if one is not None])
             self._make_room()
-        if upto < position:  # another process of the service, which catches up
+        if is_behind(upto, position):  # another process of the service, which catches up
             raise ServiceUnavailable("The history is behind the stream", 0.0)
         if generation != self._store.generation:
             raise ServiceUnavailable("The log has changed meanwhile", 0.0)
@@ -211,9 +211,10 @@ class RunMetrics:
         """Take the batches that came, each to its series; tell whether those were all."""
         for one in ready:
             while batches := self._taken(one):
+                partition = one.journal.partition if one.journal is not None else 0
                 for id_, batch in batches:
-                    if id_ > one.upto:
-                        one.upto = id_
+                    if id_ > one.upto.get(partition, 0):
+                        one.upto[partition] = id_
                         one.waiting.setdefault(series_key(batch.labels), []).append(batch)
                 if time.perf_counter() > until_s:
                     return False
@@ -282,9 +283,9 @@ def _version() -> int:
     return round(time.time() * 1e3)
 
 
-def _id_of(cursor: str) -> int:
+def _ids_of(cursor: str) -> dict[int, int]:
     try:
-        return Cursor.parse(cursor).id
+        return ids_of(cursor)
     except InvalidCursor as error:
         raise ServiceUnavailable(f"The history has no cursor: {error}", 0.0) from error
 

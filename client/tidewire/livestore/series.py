@@ -30,6 +30,7 @@ from tidewire.livestore.gaps import expected_interval_ms
 from tidewire.livestore.levels import Levels
 from tidewire.livestore.words import Words
 from tidewire.model.batch import ANNOTATIONS
+from tidewire.model.positions import Ids
 
 __all__ = ["SECOND_MS", "Series"]
 
@@ -56,7 +57,8 @@ class Series:
             NaN if nobody knows.
         ended: its newest reading says that no other is to come.
         journal: while its past is read, the batches that came meanwhile, (id, readings); else None.
-        past_id: the past that was read holds its batches up to this id.
+        partition: of the log, in which all its batches lie; None before the stream has brought one.
+        past_ids: the past that was read holds its batches up to these ids, of which that of its partition counts.
         last_id: highest id of its batches, 0 if none had one.
         reading_id: of the batch that brought its newest reading, 0 if unknown.
         doubtful_id: batches up to this id may hold readings that came in a snapshot.
@@ -86,7 +88,8 @@ class Series:
         "logged_unit",
         "metric",
         "pace_ms",
-        "past_id",
+        "partition",
+        "past_ids",
         "raw",
         "reading_id",
         "seconds",
@@ -110,7 +113,8 @@ class Series:
         self.ended = False
         self._expected = _NOT_EXPECTED
         self.journal: list[tuple[int, Floats]] | None = None
-        self.past_id = 0
+        self.partition: int | None = None
+        self.past_ids: Ids = {}
         self.last_id = 0
         self.reading_id = 0
         self.doubtful_id = 0
@@ -121,6 +125,14 @@ class Series:
         self.deliveries: Deliveries | None = None
         self.late: deque[tuple[int, float]] = deque(maxlen=_LATE_KEPT)
         self.words: Words | None = None
+
+    # -- ids -----------------------------------------------------------------------------------------------------
+
+    def id_among(self, ids: Ids) -> int:
+        """Return the id of its partition; as long as that is not known, the lowest. 0 for none."""
+        if self.partition is None:
+            return min(ids.values(), default=0)
+        return ids.get(self.partition, 0)
 
     # -- blocks --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import repeat
 from typing import Final
 
@@ -30,6 +30,7 @@ from tidewire.model.answers import SeriesInfo
 from tidewire.model.batch import FINISHED, Batch, newest_of, series_key
 from tidewire.model.bucket_steps import FINE_MS
 from tidewire.model.cursor import parse_id
+from tidewire.model.positions import Ids, later_ids
 from tidewire.model.threshold import Level
 from tidewire.model.units import shown_unit, unit_key
 
@@ -94,6 +95,8 @@ class Store:
         generation: rises with each `restart`: a past whose reading began before is not taken.
         restarting: a catalogue is on its way in: what shows all series waits for the rest of them.
         catching_up: the stream is still behind, so that no silence is proven; set by whoever feeds it.
+        late: the metrics of each partition of the log that does not answer, as far as they were named: no reading of
+            theirs comes at the moment, whatever there is. Set by whoever feeds it, and replaced as a whole.
         bytes_used: bytes of all blocks.
         duplicates, refused: readings dropped because they were there, or because of `max_series`.
     """
@@ -122,6 +125,7 @@ class Store:
         self.generation = 0
         self.restarting = False
         self.catching_up = False
+        self.late: Mapping[int, frozenset[str]] = {}
         self.bytes_used = 0
         self.duplicates = 0
         self.refused = 0
@@ -144,13 +148,14 @@ class Store:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def append(self, batch: Batch, id_: int, *, snapshot: bool = False, upto: int = 0) -> int:
+    def append(self, batch: Batch, id_: int, *, partition: int = 0, snapshot: bool = False, upto: int = 0) -> int:
         """Store the readings of one batch; call it in the one writing thread.
 
         Args:
             batch: its times may be in any order and older than what is there.
             id_: the batch's id in the log, 0 if unknown. A batch whose id its series has passed is a duplicate, unless
                 `new_lineage` or a snapshot made such ids doubtful: then each of its readings is compared.
+            partition: of the log, which minted the id.
             snapshot: the batch holds readings of its series that the log may deliver yet, in batches of its own.
             upto: id up to which it may; the batch's if that is higher.
 
@@ -159,7 +164,7 @@ class Store:
         """
         with self.lock:
             if self._journals and id_ and not snapshot and (journal := self._journals.get(batch.metric)) is not None:
-                journal.append(id_, batch)
+                journal.append(id_, batch, partition)
             key = (batch.metric, series_key(batch.labels))
             series = self._by_key.get(key)
             if series is None:
@@ -170,8 +175,8 @@ class Store:
             else:
                 if batch.unit and not snapshot:
                     series.logged_unit = batch.unit
-                if 0 < id_ <= series.past_id and not snapshot:
-                    return self._note_known(series, batch, id_)
+                if series.past_ids and 0 < id_ <= series.past_ids.get(partition, 0) and not snapshot:
+                    return self._note_known(series, batch, id_, partition)
                 unit = batch.unit if snapshot else series.logged_unit
                 if unit and not self._note_unit(unit, batch.time, series, id_):
                     return 0
@@ -185,6 +190,8 @@ class Store:
             silence_ms = log_ms - self._last_id_ms[series.index]
             if LEAST_SILENCE_MS < silence_ms < math.inf and not snapshot:
                 self._note_silence(series, batch, silence_ms, log_ms)
+            if id_ and not snapshot:
+                series.partition = partition
             added = self._store_batch(series, batch, id_, log_ms, compare=compare)
             if snapshot:
                 series.doubtful_id = max(series.doubtful_id, id_, upto)
@@ -206,20 +213,34 @@ class Store:
         with self.lock:
             self._journals.pop(metric, None)
 
-    def new_lineage(self) -> None:
-        """Note that the log was lost: replays may repeat stored readings, under the same or other ids."""
-        with self.lock:
-            self._doubtful_id = self._highest_id
-            self._kept = {series.index for series in self.series}
+    def new_lineage(self, metrics: Collection[str] | None = None) -> None:
+        """Note that the log was lost: replays may repeat stored readings, under the same or other ids.
 
-    def restart(self, rows: Sequence[SeriesInfo], upto: int, now_ms: float) -> None:
+        Args:
+            metrics: whose; None for all.
+        """
+        with self.lock:
+            if metrics is None:
+                self._doubtful_id = self._highest_id
+                self._kept = {series.index for series in self.series}
+                return
+            for series in self.series:
+                if series.metric in metrics:
+                    series.doubtful_id = self._highest_id
+                    series.past_ids, series.journal = {}, None
+                    self._kept.add(series.index)
+            for metric in self._journals.keys() & set(metrics):
+                self._journals[metric].lost = True
+
+    def restart(self, rows: Sequence[SeriesInfo], upto: Ids, now_ms: float) -> None:
         """Begin anew from the catalogue: the last readings and rates of its series, whose past is not known.
 
-        Of a series that is not among them nothing is missing: the log holds no reading of it.
+        Of a series that is not among them nothing is missing, if all partitions answered: the log holds no reading of
+        it. What the stream brings of a partition that did not answer is compared with what is there.
 
         Args:
             rows: the catalogue.
-            upto: the id from which batches are appended from now on.
+            upto: the ids, by partition, from which batches are appended from now on.
             now_ms: the log's clock.
         """
         with self.lock:
@@ -228,7 +249,8 @@ class Store:
             self.covered_from_ms = -np.inf
             self._advance(int(now_ms // 1_000))
             for series in self.series:
-                series.journal, series.past_id = None, 0
+                series.journal = None
+                series.past_ids = {number: id_ for number, id_ in series.past_ids.items() if number not in upto}
         try:
             for start in range(0, len(rows), _ROWS_A_TURN):  # a reader waits no longer than for so many
                 with self.lock:
@@ -237,7 +259,7 @@ class Store:
         finally:
             self.restarting = False
 
-    def _enter_last(self, row: SeriesInfo, upto: int) -> None:
+    def _enter_last(self, row: SeriesInfo, upto: Ids) -> None:
         key = (row.metric, series_key(row.labels))
         series, id_, time_ms = self._by_key.get(key), parse_id(row.id), row.time
         text: list[str | None] | None = None if row.text is None else [row.text]
@@ -251,7 +273,10 @@ class Store:
             self._note_unit(row.unit, batch.time, series, id_)
         index, number = series.index, np.nan if row.value is None else row.value
         newest = float(self._last_time[index])
-        if id_ <= upto and time_ms > newest:  # a later one is appended from the log
+        last = max(upto.values()) if series.partition is None else upto.get(series.partition, id_)
+        if id_ <= last and time_ms > newest:  # a later one is appended from the log
+            # Which partition it is of may not be known, and from where that is streamed: it may come again.
+            series.doubtful_id = max(series.doubtful_id, id_)
             if series.raw.capacity:
                 self._make_room(series, 1, float(id_ >> 32))
             else:
@@ -294,7 +319,8 @@ class Store:
                 return False
             series.journal = None
             # Readings of a log that was lost are nowhere else.
-            rows = past.joined(journal, series.raw.rows() if series.index in self._kept else None)
+            upto = series.id_among(past.upto)
+            rows = past.joined(journal, upto, series.raw.rows() if series.index in self._kept else None)
             index = series.index
             before = series.nbytes
             needed = 2 * ColumnRing.bytes_of(2 + BUCKET_ROWS, rows.shape[1])
@@ -303,7 +329,7 @@ class Store:
             series.replace(rows, self.store_bytes // 4)
             self.bytes_used += series.nbytes - before
             series.known_from_ms = past.from_ms
-            series.past_id = max(series.past_id, past.upto)
+            series.past_ids = later_ids(series.past_ids, past.upto)
             self._note_past_unit(series, past)
             if rows.shape[1] and rows[0, -1] >= self._last_time[index]:
                 if rows[0, -1] > self._last_time[index]:  # when it came is known once the stream brings it
@@ -311,7 +337,7 @@ class Store:
                     self._last_id_ms[index] = max(self._last_id_ms[index], came_ms)
                     series.ended = (float(rows[0, -1]), FINISHED) in past.texts and not math.isnan(rows[1, -1])
                 self._last_time[index], self._last_value[index] = rows[:, -1]
-                series.reading_id = max(series.reading_id, past.upto)
+                series.reading_id = max(series.reading_id, upto)
             self._version[index] += 1
             series.late.append((int(self._version[index]), past.from_ms))
             for time_ms, text in sorted(past.texts):
@@ -359,11 +385,12 @@ class Store:
         if since_ms <= silence_ms / 2 <= log_ms - oldest_ms:
             series.note_silence(silence_ms, log_ms)
 
-    def _note_known(self, series: Series, batch: Batch, id_: int) -> int:
+    def _note_known(self, series: Series, batch: Batch, id_: int, partition: int) -> int:
         """Count a batch whose readings came with the past of its series already."""
         if id_ <= series.last_id:
             self.duplicates += len(batch.time)
             return 0
+        series.partition = partition
         self._note_arrival(series, batch, id_, float(id_ >> 32))
         self._count(series, id_, float(id_ >> 32), len(batch.time))
         return len(batch.time)
@@ -539,6 +566,14 @@ class Store:
     def find(self, metric: str, labels: dict[str, str]) -> Series | None:
         """Return the series of these labels, None if it was never seen."""
         return self._by_key.get((metric, series_key(labels)))
+
+    def is_late(self, series: Series) -> bool:
+        """Tell whether no reading of a series can come at the moment: its partition of the log does not answer."""
+        if not self.late:
+            return False
+        if series.partition is not None:
+            return series.partition in self.late
+        return any(series.metric in metrics for metrics in self.late.values())
 
     def mark_viewed(self, indices: npt.NDArray[np.intp] | Sequence[int]) -> None:
         """Mark these series as shown: they are evicted last."""

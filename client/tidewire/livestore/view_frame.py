@@ -19,6 +19,7 @@ __all__ = [
     "DELTA",
     "EMPTY",
     "FLAG_ENDED",
+    "FLAG_LATE",
     "FLAG_PARTIAL",
     "FLAG_STEPS",
     "MAX_BUCKETS",
@@ -41,6 +42,7 @@ SNAPSHOT, DELTA, RANGE = 1, 2, 4
 FLAG_PARTIAL = 2
 FLAG_STEPS = 4
 FLAG_ENDED = 8
+FLAG_LATE = 16
 BLOCKS_SHIFT: Final = 8  # of the flags: eight bits, see `blocks_flag`
 EXPONENT_SHIFT: Final = 16  # of the flags: the upper half is a signed exponent
 MAX_SERIES = MAX_BUCKETS = 0xFFFF

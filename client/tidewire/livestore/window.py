@@ -21,6 +21,7 @@ from tidewire.livestore.view_frame import (
     EMPTY,
     EXPONENT_SHIFT,
     FLAG_ENDED,
+    FLAG_LATE,
     FLAG_PARTIAL,
     FLAG_STEPS,
     RANGE,
@@ -37,7 +38,7 @@ __all__ = ["BEYOND", "NO_OLDER", "Older", "Window", "pack_range"]
 
 BEYOND: Final = 2
 """Buckets left of a window: a line enters from the first, and its width reaches over the second."""
-_FLAGS: Final = FLAG_PARTIAL | FLAG_STEPS | FLAG_ENDED | 0xFF << BLOCKS_SHIFT
+_FLAGS: Final = FLAG_PARTIAL | FLAG_STEPS | FLAG_ENDED | FLAG_LATE | 0xFF << BLOCKS_SHIFT
 _FRACTIONS: Final = 65_535  # first, last and mean lie so many parts of (max - min) above min
 _MOST_COUNTED: Final = 65_535
 _CELL: Final = np.complex128  # 16 bytes too: NumPy moves these 30 times as fast as the fields of `BUCKET`
@@ -218,6 +219,8 @@ class Window:
                 flags[at] |= np.uint32(FLAG_STEPS)
             if series.ended:
                 flags[at] |= np.uint32(FLAG_ENDED)
+            if self.store.is_late(series):
+                flags[at] |= np.uint32(FLAG_LATE)
             if series.deliveries is not None:
                 flags[at] |= np.uint32(blocks_flag(series.deliveries.interval_ms(float(records["last_id_ms"][at]))))
         records["flags"] = flags

@@ -8,7 +8,19 @@ import msgspec
 
 from tidewire.model.batch import Batch
 
-__all__ = ["ConflatedBatches", "Connected", "Ended", "Gap", "Live", "Lost", "Reset", "Skipped", "State", "StreamBatch"]
+__all__ = [
+    "ConflatedBatches",
+    "Connected",
+    "Ended",
+    "Gap",
+    "Live",
+    "Lost",
+    "Reset",
+    "Skipped",
+    "Stalled",
+    "State",
+    "StreamBatch",
+]
 
 
 class StreamBatch(Batch, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,9 +73,31 @@ class Connected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
-    """The replay is over: what follows is published now."""
+    """The replay is over: what follows is published now.
+
+    Attributes:
+        cursor: everything up to it was sent or announced.
+        stalled: partitions that still do not answer; None if the service does not tell.
+    """
 
     cursor: str = ""
+    stalled: tuple[int, ...] | None = None
+
+
+class Stalled(msgspec.Struct, frozen=True, kw_only=True):
+    """A partition of the log does not answer: its metrics are late until the next `Live`. Nothing is lost.
+
+    Attributes:
+        partition: its number.
+        metrics: those of the subscription that lie in it, at most 100.
+        more: how many more there are.
+        since_ms: since when, milliseconds since the Unix epoch.
+    """
+
+    partition: int
+    metrics: tuple[str, ...] = ()
+    more: int = 0
+    since_ms: float = 0.0
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -84,10 +118,23 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
 
 
 class Reset(msgspec.Struct, frozen=True, kw_only=True):
-    """The log itself was lost; the stream starts anew."""
+    """The log itself was lost, or one partition of it; the stream starts anew with its metrics.
+
+    Attributes:
+        epoch: of what is there now.
+        reason: in words.
+        partition: which one, or None: all.
+        metrics: those of the subscription that start anew, at most 100; empty for all.
+        more: how many more start anew.
+        cursor: where the stream continues: what was seen of the other partitions. ``""`` if nothing was.
+    """
 
     epoch: str = ""
     reason: str = ""
+    partition: int | None = None
+    metrics: tuple[str, ...] = ()
+    more: int = 0
+    cursor: str = ""
 
 
 class Skipped(msgspec.Struct, frozen=True, kw_only=True, rename={"from_": "from"}):
@@ -119,4 +166,4 @@ class Ended(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
-State: TypeAlias = Connected | Live | Gap | Reset | Skipped | Lost | Ended
+State: TypeAlias = Connected | Live | Stalled | Gap | Reset | Skipped | Lost | Ended

@@ -14,7 +14,15 @@ import numpy.typing as npt
 
 from tidewire.livestore.column_ring import Floats
 from tidewire.livestore.gaps import gap_limit_ms, gaps_before
-from tidewire.livestore.view_frame import FLAG_ENDED, FLAG_PARTIAL, FLAG_STEPS, ViewFrame, arrival_ms, exponents_of
+from tidewire.livestore.view_frame import (
+    FLAG_ENDED,
+    FLAG_LATE,
+    FLAG_PARTIAL,
+    FLAG_STEPS,
+    ViewFrame,
+    arrival_ms,
+    exponents_of,
+)
 from tidewire.livestore.window import BEYOND
 
 __all__ = ["FRACTIONS", "NO_LINE", "Cells", "StillLine", "cells_of", "line_of"]
@@ -169,7 +177,8 @@ def _held_until(frame: ViewFrame, row: int, ended: float) -> float:
     if flags & FLAG_ENDED or np.isnan(record["last_value"]):
         until = min(until, float(record["last_time_ms"]) / step_ms - frame.first - BEYOND - 0.5)
     silent_ms = frame.now_ms - float(record["last_id_ms"])
-    if not flags & FLAG_ENDED and silent_ms > gap_limit_ms(arrival_ms(expected_ms, flags)):
+    silent = flags & FLAG_LATE or silent_ms > gap_limit_ms(arrival_ms(expected_ms, flags))
+    if not flags & FLAG_ENDED and silent:
         return math.nan
     gone_ms = (until + 0.5 - ended + 1) * step_ms
     return math.nan if gone_ms > gap_limit_ms(expected_ms, step_ms) else until

@@ -11,9 +11,21 @@ from typing import Any, Final, cast
 import msgspec
 
 from tidewire.errors import InvalidCursor, InvalidInput, ServiceRefused
-from tidewire.model.cursor import Cursor
+from tidewire.model.positions import Seen
 from tidewire.model.sse import Decoder, ServerEvent
-from tidewire.model.states import ConflatedBatches, Connected, Gap, Live, Lost, Reset, Skipped, State, StreamBatch
+from tidewire.model.states import (
+    ConflatedBatches,
+    Connected,
+    Gap,
+    Live,
+    Lost,
+    Reset,
+    Skipped,
+    Stalled,
+    State,
+    StreamBatch,
+)
+from tidewire.model.vector_cursor import parse_cursor
 from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
 from tidewire.subscribing.service_request import bearer, selection
@@ -35,6 +47,7 @@ _state_decoders: Final[dict[str, msgspec.json.Decoder[Any]]] = {
     "gap": msgspec.json.Decoder(Gap),
     "reset": msgspec.json.Decoder(Reset),
     "skipped": msgspec.json.Decoder(Skipped),
+    "stalled": msgspec.json.Decoder(Stalled),
 }
 
 
@@ -64,8 +77,10 @@ class Reconnect:
         params = [*selection(patterns, labels), ("replay", replay)]
         params += [(name, value) for name, value in (("every", every), ("on_slow", on_slow)) if value]
         self.params = params
-        self.last_id = str(Cursor.parse(cursor)) if cursor else ""
-        self._at: Cursor | None = Cursor.parse(cursor) if cursor else None
+        self.last_id = str(parse_cursor(cursor)) if cursor else ""
+        self._seen = Seen()
+        if cursor:
+            self._seen.resume(cursor)
         self._decoder = Decoder()
         self._attempt = 0
         self._bye = ""
@@ -100,9 +115,11 @@ class Reconnect:
         decoder = _state_decoders.get(event.event)
         if decoder is None:
             return
-        if event.own_id is not None:
-            self._move(event.own_id)
         state = cast("State", decoder.decode(event.data))
+        if event.own_id is not None:
+            self._move(event.own_id, state)
+        if isinstance(state, Reset):
+            state = msgspec.structs.replace(state, cursor=self.last_id)
         if isinstance(state, Live):  # not at hello: a service that greets and ends gets growing pauses
             self._note_success()
         if isinstance(state, Connected) and not event.own_id:  # starts with a snapshot: to be repeated if it is cut
@@ -129,26 +146,30 @@ class Reconnect:
             yield batch
 
     def _is_new(self, own_id: str | None) -> bool:
-        """Tell whether an event is ahead of what was seen; a repeat has the same id and is dropped."""
+        """Tell whether an event is ahead of what was seen of its partition; a repeat has the same id and is dropped."""
         if not own_id:
             return True
         try:
-            cursor = Cursor.parse(own_id)
+            if not self._seen.take(own_id):
+                return False
         except InvalidCursor:
             return True
-        if self._at is not None and self._at.epoch == cursor.epoch and cursor.id <= self._at.id:
-            return False
-        self._at, self.last_id = cursor, own_id
+        self.last_id = own_id
         self._note_success()
         return True
 
-    def _move(self, own_id: str) -> None:
+    def _move(self, own_id: str, state: State) -> None:
         """Go on at the id of a control event; an empty one, before a snapshot, means: if it is cut, anew."""
         self.last_id = own_id
-        if not own_id:
-            self._at = None
+        if isinstance(state, Reset):
+            self._seen.forget(state.partition)
+        elif not own_id:
+            self._seen.forget(None)
         with contextlib.suppress(InvalidCursor):
-            self._at = Cursor.parse(own_id)
+            if isinstance(state, Gap):
+                self._seen.go_back(own_id)
+            else:
+                self._seen.resume(own_id)
 
     def no_stream(self, content_type: str) -> Lost:
         """Return the state after a 200 that is no stream."""

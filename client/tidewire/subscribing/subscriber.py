@@ -75,7 +75,7 @@ async def astream(
         replay: ``last`` (the last reading of each series, by its own time), ``none``, or a span such as ``5m``.
         every: conflation, such as ``1s``: one batch per series and interval.
         labels: all must hold.
-        cursor: where to go on, as a batch's `cursor` said; wins over `replay`.
+        cursor: where to go on, as a batch's `cursor` said, of one partition or several; wins over `replay`.
         on_slow: ``catchup``, ``conflate`` or ``disconnect``.
         states: also yield the states of the connection; `Ended` is the last, before the error is raised.
         token: a bearer token or what provides one; asked again after a 401.

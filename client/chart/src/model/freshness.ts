@@ -1,6 +1,6 @@
 /** Decides whether a series is live, stale, without data or finished, and how to say that and how old it is. */
 import { clock, interval, liveAge, shortAge, span } from "../base/format";
-import { FLAG_ENDED } from "../wire/frame";
+import { FLAG_ENDED, FLAG_LATE } from "../wire/frame";
 
 export type Freshness = "live" | "stale" | "nodata" | "finished" | "unknown";
 
@@ -71,8 +71,9 @@ export function freshness(timing: Timing, nowMs: number): Freshness {
   if (!Number.isFinite(age)) return "unknown";
   if (timing.flags & FLAG_ENDED) return "finished";
   const expectedMs = arrivalMs(timing);
-  if (Number.isNaN(expectedMs)) return "unknown";
   if (age > noDataLimitMs(expectedMs)) return "nodata";
+  if (timing.flags & FLAG_LATE) return "stale";
+  if (Number.isNaN(expectedMs)) return "unknown";
   return age > gapLimitMs(expectedMs, 0) ? "stale" : "live";
 }
 

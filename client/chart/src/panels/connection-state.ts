@@ -93,61 +93,47 @@ export interface Why {
 
 export function whyLost(badge: BadgeState, input: BadgeInput): Why | null {
   const { status, link, nowMs } = input;
+  const why = (title: string, text: string, rows: Why["rows"] = []): Why => ({ title, text, rows });
   if (badge.word === "LAGGING")
-    return {
-      title: "This viewer is slow",
-      text: "Frames are reduced until it keeps up. No reading is lost.",
-      rows: [],
-    };
-  if (badge.word === "CATCHING UP")
-    return {
-      title: "The past is being read",
-      text: "Charts fill from their newest part on.",
-      rows: [],
-    };
+    return why("This viewer is slow", "Frames are reduced until it keeps up. No reading is lost.");
+  if (badge.word === "CATCHING UP") return why("The past is being read", "Charts fill from their newest part on.");
   if (badge.word === "GAP")
-    return {
-      title: "Some readings are lost",
-      text: "They are older than the log keeps and cannot be replayed.",
-      rows: [],
-    };
+    return why("Some readings are lost", "They are older than the log keeps and cannot be replayed.");
   if (badge.word === "SIGNED OUT")
-    return {
-      title: badge.value === "reload" ? "Reload the page" : "Log in again",
-      text: "Nothing on this page is lost; the charts resume where they stopped.",
-      rows: [],
-    };
-  if (badge.word === "DISCONNECTED") {
-    return {
-      title: `No message since ${clock(link.lostAtMs)}`,
-      text: "The kernel that fed this chart was restarted, has ended, or is busy. Run the cell again for a live chart.",
-      rows: [],
-    };
-  }
-  if (!badge.lost) return null;
+    return why(
+      badge.value === "reload" ? "Reload the page" : "Log in again",
+      "Nothing on this page is lost; the charts resume where they stopped.",
+    );
+  if (badge.word === "DISCONNECTED")
+    return why(
+      `No message since ${clock(link.lostAtMs)}`,
+      "The kernel that fed this chart was restarted, has ended, or is busy. Run the cell again for a live chart.",
+    );
+  if (!badge.lost) return status?.late ? why(`Late since ${clock(status.late.since_ms)}`, status.late.text) : null;
   const kept = "The charts stay as they are; new readings are kept in the log and will be filled in.";
   const last = Number.isNaN(input.newest.ms)
     ? "none yet"
     : `${clock(nowMs - input.newest.ms, "ms")} · ${span(input.newest.ms)} ago`;
-  const rows: [string, string][] = [["Last reading", last]];
   const next = badge.value === "now" ? "trying now" : `next in ${badge.value}`;
-  if (badge.lost === "dashboard") {
-    rows.push(["Attempts", `${link.attempts} · ${next}`]);
-    return {
-      title: `Dashboard lost at ${clock(link.lostAtMs)}`,
-      text: `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`,
+  const ofDashboard = badge.lost === "dashboard";
+  const rows: Why["rows"] = [
+    ["Last reading", last],
+    ["Attempts", `${(ofDashboard ? link : status)?.attempts ?? 0} · ${next}`],
+  ];
+  if (ofDashboard)
+    return why(
+      `Dashboard lost at ${clock(link.lostAtMs)}`,
+      `This browser lost the dashboard at ${location.host}${link.reason ? ` (${link.reason})` : ""}. ${kept}`,
       rows,
-    };
-  }
-  rows.push(["Attempts", `${status?.attempts ?? 0} · ${next}`]);
+    );
   if (status?.retention_ms) rows.push(["Log keeps", span(status.retention_ms).replace(/^2 d$/, "48 h")]);
   const where = (status?.service ?? "").replace(/^https?:\/\//, "");
   const reason = status?.reason ? ` (${status.reason})` : "";
-  return {
-    title: `Connection lost at ${clock(status?.since_ms ?? NaN)}`,
-    text: `The service at ${where} closed the stream${reason}. ${kept}`,
+  return why(
+    `Connection lost at ${clock(status?.since_ms ?? NaN)}`,
+    `The service at ${where} closed the stream${reason}. ${kept}`,
     rows,
-  };
+  );
 }
 
 /** Return the sentence that a notebook frame shows while it has no charts. */

@@ -19,6 +19,8 @@ export const FLAG_PARTIAL = 2;
 export const FLAG_STEPS = 4;
 /** The newest reading is the last one: the series has ended. */
 export const FLAG_ENDED = 8;
+/** Nothing of it comes at the moment: its partition of the log does not answer. */
+export const FLAG_LATE = 16;
 
 /** One series of a frame; times are Unix ms on the log's clock. */
 export interface SeriesRecord {

@@ -232,6 +232,12 @@ export interface GapSpan {
   to_ms: number;
 }
 
+/** Series of which nothing comes, since a partition of the log does not answer: since when, and a sentence. */
+export interface Late {
+  since_ms: number;
+  text: string;
+}
+
 /** How the stream stands; a notebook leaves out what only the dashboard knows. */
 export interface Status {
   t: "status";
@@ -250,6 +256,7 @@ export interface Status {
   retention_ms: number | null;
   behind_ms: number | null;
   past_reason: string;
+  late: Late | null;
   now_ms: number;
   service_ok?: boolean | null;
   redis_ok?: boolean | null;
