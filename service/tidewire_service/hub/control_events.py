@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -33,9 +33,15 @@ def hello_event(fields: Mapping[str, Any], id_: str | None) -> bytes:
     return encode_event(msgspec.json.encode({"version": _PROTOCOL_VERSION, **fields}), id_=id_, event="hello")
 
 
-def live_event(cursor: AnyCursor) -> bytes:
-    """Encode the end of a catch-up: everything up to the cursor was sent or announced."""
-    return encode_event(msgspec.json.encode({"cursor": str(cursor)}), id_=str(cursor), event="live")
+def live_event(cursor: AnyCursor, away: Iterable[int] | None = None) -> bytes:
+    """Encode the end of a catch-up: everything up to the cursor was sent or announced.
+
+    Args:
+        cursor: of all partitions.
+        away: those that do not answer, of a log of several.
+    """
+    stalled = {} if away is None else {"stalled": sorted(away)}
+    return encode_event(msgspec.json.encode({"cursor": str(cursor), **stalled}), id_=str(cursor), event="live")
 
 
 def trimmed_gap_event(metric: str | None, after: AnyCursor, upto: AnyCursor) -> bytes:

@@ -63,6 +63,12 @@ class PartitionHub(NamedTuple):
     feed: PartitionFeed
     log: RedisLog
 
+    @property
+    def caught_up(self) -> bool:
+        """Whether live subscribers have been handed everything up to the clock as it was last read."""
+        clock = self.partition.clock
+        return clock is not None and self.partition.flushed >= clock.id
+
     def log_time_ms(self) -> float:
         """Return the clock of this partition's log now: Redis time, milliseconds since the Unix epoch."""
         return time.time() * 1e3 + self.feed.reads.clock_offset_ms
@@ -288,7 +294,7 @@ class Hub:
                     since_ms = self.away.setdefault(number, (time.time() - age_s) * 1e3)
                     for joint in tuple(self._joints):
                         joint.say_away(number, since_ms)
-                elif part.partition.epoch and self.away.pop(number, None) is not None:
+                elif part.caught_up and self.away.pop(number, None) is not None:
                     for joint in tuple(self._joints):
                         joint.say_back(number)
 

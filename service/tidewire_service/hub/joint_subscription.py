@@ -384,7 +384,7 @@ class JointSubscription:
         vector = self._vector(part.partition.number)
         assert vector is not None  # noqa: S101 - a part that goes live has a position
         self.announce = False
-        return self._hand(live_event(vector))
+        return self._hand(live_event(vector, self.away))
 
     def say_away(self, number: int, since_ms: float) -> None:
         """Say once that a partition does not answer, when the socket is free; what is missing comes when it does."""
