@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import multiprocessing
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -219,6 +223,61 @@ async def test_a_layout_of_a_newer_version_is_said_and_nothing_is_lost(valkey: V
         assert await stored(valkey.url, name) == [1]
 
 
+async def test_without_a_thread_for_a_partition_nothing_is_lost_and_the_next_call_tries_again(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    begin(valkey.url, LAYOUT)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "tidewire-publisher-1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with Publisher(valkey.url) as publisher:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            publisher.publish(dict.fromkeys(METRICS, 1))
+            await eventually(lambda: "can't start new thread" in publisher.stats.last_error)
+            await eventually(lambda: publisher.stats.sent == 3)
+        publisher.publish(dict.fromkeys(METRICS, 2))
+        assert await flushed(publisher)
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1, 2]
+
+
+async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Valkey) -> None:
+    begin(valkey.url, LAYOUT)
+    lines = f"import tidewire\np = tidewire.Publisher({valkey.url!r}, flush_after_s=60)\n"
+    lines += f"p.publish(dict.fromkeys({METRICS}, 1))"
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", lines], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert done.stderr == ""
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1]
+
+
+async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Valkey) -> None:
+    begin(valkey.url, LAYOUT)
+    publisher = Publisher(valkey.url)
+    publisher.publish(dict.fromkeys(METRICS, 1))
+    assert await flushed(publisher)
+
+    def child() -> None:
+        publisher.publish(dict.fromkeys(METRICS, 2))
+        os._exit(0 if publisher.flush(HANG_S) else 1)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    await asyncio.to_thread(process.join)
+    assert process.exitcode == 0
+    publisher.publish(dict.fromkeys(METRICS, 3))
+    await asyncio.to_thread(publisher.close)
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1, 2, 3]
+
+
 # -- the spool
 
 
@@ -252,17 +311,18 @@ async def test_a_spool_of_another_layout_is_divided_anew(
     valkey: Valkey, tmp_path: Path, after: Layout, eventually: Eventually
 ) -> None:
     begin(valkey.url, LAYOUT)
-    with Publisher(valkey.url, spool=tmp_path) as first:
-        first.publish(dict.fromkeys(METRICS, -1))
-        assert await flushed(first)
-        valkey.client.save()
-        valkey.stop()
-        for n in range(100):
-            first.publish(dict.fromkeys(METRICS, n))
-            if n % 10 == 0:
-                await asyncio.sleep(0.02)  # several calls
-        await eventually(lambda: first.stats.spooled == 400)
-        first.close(0)
+    first = Publisher(valkey.url, spool=tmp_path)
+    first.publish(dict.fromkeys(METRICS, -1))
+    assert await flushed(first)
+    valkey.client.save()
+    valkey.stop()
+    for n in range(100):
+        first.publish(dict.fromkeys(METRICS, n))
+        if n % 10 == 0:
+            await asyncio.sleep(0.02)  # several calls
+    await eventually(lambda: first.stats.spooled == 400)
+    first.close(0)
+    await eventually(lambda: not lanes())
     valkey.start()
     valkey.client.flushall()
     if after.id:

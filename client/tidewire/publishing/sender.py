@@ -149,7 +149,12 @@ class Sender:
         try:
             with self._backlog.running():
                 while not self._alone.closing:
-                    self._go_on()
+                    if self._layout.id or self._alone.misled:
+                        self._go_by_layout()
+                    elif (call := self._backlog.head()) is None:
+                        self._encode_or_wait()
+                    elif pause_s := self._alone.attempt(call, self._opened):
+                        self._alone.pause(pause_s)
         finally:
             transport, self._transport = self._transport, None
             if transport is not None:
@@ -160,17 +165,6 @@ class Sender:
                 if not self._alone.closing and not self._outbox.empty:
                     self.wake()  # published in the moment of its end
                 self._backlog.settled.notify_all()
-
-    def _go_on(self) -> None:
-        """Do what is next: learn how the log is split, serve its partitions, send a call, or encode some."""
-        if self._alone.misled is not None:
-            self._learn_layout(self._alone.misled)
-        elif self._layout.id:
-            self._serve_lanes()
-        elif (call := self._backlog.head()) is None:
-            self._encode_or_wait()
-        elif pause_s := self._alone.attempt(call, self._opened):
-            self._alone.pause(pause_s)
 
     def _opened(self) -> Transport:
         if self._transport is None:
@@ -195,6 +189,13 @@ class Sender:
             self._alone.wait(None if self._busy else wait_s)
 
     # -- the partitions
+
+    def _go_by_layout(self) -> None:
+        """Learn how the log is split if it refused what it was taken for; else serve its partitions."""
+        if self._alone.misled is not None:
+            self._learn_layout(self._alone.misled)
+        else:
+            self._serve_lanes()
 
     def _learn_layout(self, error: LogUnavailable) -> None:
         """Ask how the log is split, and divide what waits; try again after a pause if that is what it was taken for."""
