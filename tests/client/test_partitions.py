@@ -462,7 +462,7 @@ async def test_a_server_that_hangs_holds_up_only_its_own_partitions(
         assert await stored(cluster.url, name) == list(range(-1, count))
 
 
-async def test_a_partition_that_is_away_takes_only_its_share_and_loses_its_oldest(
+async def test_memory_is_bounded_while_a_partition_is_away_and_only_its_oldest_are_given_up(
     cluster: Cluster, tails: Callable[[str], Any]
 ) -> None:
     hung = owner(cluster, 0)
