@@ -69,7 +69,8 @@ class Sender:
         self.thread: threading.Thread | None = None
         self._running = False
         self._layout = SINGLE
-        self._mistakes = 0  # how often the log refused the layout that it states
+        self._mistakes = 0  # how often the log refused the layout that it states, since it took something
+        self._sent_then = 0  # readings, at the newest of them
         self._due_s: float | None = None  # when what waits for others has waited long enough
         self._busy = False  # something is due, and every lane has enough to do
         self._transport: Transport | None = None
@@ -201,7 +202,9 @@ class Sender:
         """Ask how the log is split, and divide what waits; try again after a pause if that is what it was taken for."""
         transport = self._opened()
         assert isinstance(transport, PartitionedTransport), "only such a log refuses a layout"  # noqa: S101
-        self._mistakes += 1
+        sent = self.report.sent
+        self._mistakes = 1 if sent > self._sent_then else self._mistakes + 1
+        self._sent_then = sent
         try:
             with self._backlog.waiting():
                 layout = transport.read_layout()
@@ -211,7 +214,7 @@ class Sender:
             self.report.failed(str(failure))
             self._alone.pause(backoff_s(self._mistakes))
         else:
-            self._layout, self._mistakes = layout, 0
+            self._layout = layout
             transport.divide(layout)
             self._backlog.divide(layout)
             self.report.divided()
