@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import multiprocessing
+import os
 import signal
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -183,14 +187,16 @@ async def test_a_log_that_is_begun_anew_with_other_partitions_is_learnt_again(
 
 
 async def test_a_log_that_is_emptied_is_begun_anew_as_it_was(valkey: Valkey) -> None:
-    begin(valkey.url, LAYOUT)
     with Publisher(valkey.url) as publisher:
-        publisher.publish(dict.fromkeys(METRICS, -1))
-        assert await flushed(publisher)
-        valkey.client.flushall()
-        for n in range(50):
-            publisher.publish(dict.fromkeys(METRICS, n))
-        assert await flushed(publisher)
+        for turn in range(4):
+            valkey.client.flushall()
+            if not turn:
+                begin(valkey.url, LAYOUT)
+            began_s = time.monotonic()
+            for n in range(50):
+                publisher.publish(dict.fromkeys(METRICS, n))
+            assert await flushed(publisher)
+            assert time.monotonic() - began_s < generous(0.5), "each time after the shortest pause"
     assert valkey.client.get("tw:{0}:layout") == LAYOUT.encode()
     for name in METRICS:
         assert await stored(valkey.url, name) == list(range(50))
@@ -217,6 +223,61 @@ async def test_a_layout_of_a_newer_version_is_said_and_nothing_is_lost(valkey: V
         assert await flushed(publisher)
     for name in METRICS:
         assert await stored(valkey.url, name) == [1]
+
+
+async def test_without_a_thread_for_a_partition_nothing_is_lost_and_the_next_call_tries_again(
+    valkey: Valkey, monkeypatch: pytest.MonkeyPatch, eventually: Eventually
+) -> None:
+    begin(valkey.url, LAYOUT)
+    start = threading.Thread.start
+
+    def refuse(thread: threading.Thread) -> None:
+        if thread.name == "tidewire-publisher-1":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    with Publisher(valkey.url) as publisher:
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            publisher.publish(dict.fromkeys(METRICS, 1))
+            await eventually(lambda: "can't start new thread" in publisher.stats.last_error)
+            await eventually(lambda: publisher.stats.sent == 3)
+        publisher.publish(dict.fromkeys(METRICS, 2))
+        assert await flushed(publisher)
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1, 2]
+
+
+async def test_leaving_the_interpreter_sends_what_is_buffered(valkey: Valkey) -> None:
+    begin(valkey.url, LAYOUT)
+    lines = f"import tidewire\np = tidewire.Publisher({valkey.url!r}, flush_after_s=60)\n"
+    lines += f"p.publish(dict.fromkeys({METRICS}, 1))"
+    done = await asyncio.to_thread(
+        subprocess.run, [sys.executable, "-c", lines], capture_output=True, text=True, timeout=HANG_S, check=True
+    )
+    assert done.stderr == ""
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1]
+
+
+async def test_a_fork_publishes_its_own_and_the_parents_once(valkey: Valkey) -> None:
+    begin(valkey.url, LAYOUT)
+    publisher = Publisher(valkey.url)
+    publisher.publish(dict.fromkeys(METRICS, 1))
+    assert await flushed(publisher)
+
+    def child() -> None:
+        publisher.publish(dict.fromkeys(METRICS, 2))
+        os._exit(0 if publisher.flush(HANG_S) else 1)
+
+    process = multiprocessing.get_context("fork").Process(target=child)
+    process.start()
+    await asyncio.to_thread(process.join)
+    assert process.exitcode == 0
+    publisher.publish(dict.fromkeys(METRICS, 3))
+    await asyncio.to_thread(publisher.close)
+    for name in METRICS:
+        assert await stored(valkey.url, name) == [1, 2, 3]
 
 
 # -- the spool
@@ -252,17 +313,18 @@ async def test_a_spool_of_another_layout_is_divided_anew(
     valkey: Valkey, tmp_path: Path, after: Layout, eventually: Eventually
 ) -> None:
     begin(valkey.url, LAYOUT)
-    with Publisher(valkey.url, spool=tmp_path) as first:
-        first.publish(dict.fromkeys(METRICS, -1))
-        assert await flushed(first)
-        valkey.client.save()
-        valkey.stop()
-        for n in range(100):
-            first.publish(dict.fromkeys(METRICS, n))
-            if n % 10 == 0:
-                await asyncio.sleep(0.02)  # several calls
-        await eventually(lambda: first.stats.spooled == 400)
-        first.close(0)
+    first = Publisher(valkey.url, spool=tmp_path)
+    first.publish(dict.fromkeys(METRICS, -1))
+    assert await flushed(first)
+    valkey.client.save()
+    valkey.stop()
+    for n in range(100):
+        first.publish(dict.fromkeys(METRICS, n))
+        if n % 10 == 0:
+            await asyncio.sleep(0.02)  # several calls
+    await eventually(lambda: first.stats.spooled == 400)
+    first.close(0)
+    await eventually(lambda: not lanes())
     valkey.start()
     valkey.client.flushall()
     if after.id:
@@ -402,7 +464,7 @@ async def test_a_server_that_hangs_holds_up_only_its_own_partitions(
         assert await stored(cluster.url, name) == list(range(-1, count))
 
 
-async def test_a_partition_that_is_away_takes_only_its_share_and_loses_its_oldest(
+async def test_memory_is_bounded_while_a_partition_is_away_and_only_its_oldest_are_given_up(
     cluster: Cluster, tails: Callable[[str], Any]
 ) -> None:
     hung = owner(cluster, 0)

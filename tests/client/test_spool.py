@@ -23,10 +23,14 @@ from servers import Valkey
 from waiting import HANG_S, Eventually, generous
 
 from tidewire.errors import InvalidInput
-from tidewire.model.batch import EncodedBatch, decode_batch, encode_batch, make_batch
+from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, decode_batch, encode_batch, make_batch
 from tidewire.model.layout import layout_of
+from tidewire.publishing.delivery_report import DeliveryReport
+from tidewire.publishing.outbox import Outbox
+from tidewire.publishing.overflow import Overflow
 from tidewire.publishing.publisher import Publisher
-from tidewire.publishing.spool import Spool
+from tidewire.publishing.spool import Spool, Spooled
+from tidewire.publishing.transport import Sent
 
 from .log_contents import stored
 
@@ -614,3 +618,26 @@ def test_beyond_the_bound_what_is_left_of_the_oldest_is_counted_and_what_is_sent
     assert spool.readings == 0
     spool.close()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_call_on_disk_is_counted_before_it_is_gone(tmp_path: Path) -> None:
+    """Another partition's answer may let a flush look in between."""
+    lock = threading.RLock()
+    report = DeliveryReport(lock)
+    counted: list[int] = []
+
+    class Watched(Spool):
+        def settle(self, call: Spooled, partition: int = 0) -> None:
+            counted.append(report.sent)
+            super().settle(call, partition)
+
+    spool = Watched(tmp_path, Spool.MIN_BYTES)
+    spool.append(calls_of(1.0))
+    overflow = Overflow(Outbox(1 << 20), lock, DEFAULT_LIMITS, report, spool)
+    overflow.divide(_FOUR)
+    for partition in range(4):
+        call = overflow.head(partition)
+        assert call is not None
+        assert overflow.settle(call, Sent(0, ""))
+    assert counted == [1, 2, 3, 4]
+    spool.close()

@@ -78,9 +78,10 @@ class Backlog:
         self.settled = threading.Condition(lock)
         self._numbers: dict[int, tuple[str, int]] = {}  # the publisher id and the last sequence in each partition
 
-    def _renumber(self, partition: int) -> None:
+    def _renumber(self, partition: int) -> tuple[str, int]:
         """Number the calls to come to a partition under a new publisher id."""
-        self._numbers[partition] = secrets.token_hex(8), 0
+        numbers = self._numbers[partition] = secrets.token_hex(8), 0
+        return numbers
 
     def divide(self, layout: Layout) -> None:
         """Let what waits be sent to the partitions of a layout; nothing is in flight."""
@@ -114,9 +115,7 @@ class Backlog:
             if call is None:
                 return None
             if not call.sequence:
-                if partition not in self._numbers:
-                    self._renumber(partition)
-                publisher, sequence = self._numbers[partition]
+                publisher, sequence = self._numbers.get(partition) or self._renumber(partition)
                 self._numbers[partition] = call.publisher, call.sequence = publisher, sequence + 1
             call.in_flight = True
             return call

@@ -25,6 +25,7 @@ __all__ = ["Call", "Columns", "Outbox", "Part"]
 READING_BYTES: Final = 84  # two floats of 24 and four places of 8 in a list that is an eighth too long
 SERIES_BYTES: Final = 1_000  # of one series in one part: key, labels, two lists, their objects (measured: 950)
 BATCH_BYTES: Final = 300  # of one encoded batch, besides its bytes
+CALL_BYTES: Final = 200  # of a call, besides its batches: one to a partition that is away may be small
 # Parts that fit the memory: the fewer, the more readings share a batch while the sender is behind (5,000 series in
 # turn: 25,000 readings/s with parts of 1 MiB, 61,000 of 8 MiB); the more, the less is given up at once.
 _PARTS: Final = 8
@@ -104,7 +105,7 @@ class Call:
         self.batches = batches
         self.part = part
         self.partition = partition
-        self.bytes = sum(len(batch.body) + len(batch.last) + BATCH_BYTES for batch in batches)
+        self.bytes = CALL_BYTES + sum(len(batch.body) + len(batch.last) + BATCH_BYTES for batch in batches)
         self.readings = sum(batch.readings for batch in batches)
         self.spooled = spooled
         self.publisher, self.sequence = ("", 0) if spooled is None else (spooled.publisher, spooled.sequence)
@@ -210,9 +211,8 @@ class Outbox:
     @property
     def oldest(self) -> int:
         """The number of the oldest part of which something waits; all before it are settled."""
-        heads = [queue[0].part for queue in self._queues if queue]
-        if heads:
-            return min(heads)
+        if any(self._queues):
+            return min(queue[0].part for queue in self._queues if queue)
         if self._encoding is not None:
             return self._encoding.number
         return self._sealed[0].number if self._sealed else self._open.number
@@ -301,7 +301,9 @@ class Outbox:
             return  # cleared meanwhile, and counted there
         self._encoding = None
         for partition, some in self._divided(batches):
-            self._queues[partition].extend(Call(few, part.number, partition=partition) for few in split_calls(some))
+            queue = self._queues[partition]
+            for few in split_calls(some):
+                queue.append(Call(few, part.number, partition=partition))
         self._bound()
 
     def _divided(self, batches: Sequence[EncodedBatch]) -> Iterable[tuple[int, Sequence[EncodedBatch]]]:

@@ -127,12 +127,15 @@ class Overflow(Backlog):
 
     def settle(self, call: Call, answer: Sent) -> bool:
         """Remove a call with a final answer and count what was sent; False if it was written to disk meanwhile."""
-        if call.spooled is not None:
+        counts = super().settle(call, answer)
+        if call.spooled is not None:  # after it was counted: another partition's answer may let a flush look now
             try:
                 self._spool.settle(call.spooled, call.partition)
             except SpoolFailed as error:
                 self._disk_trouble(error)
-        return super().settle(call, answer)
+            with self._lock:
+                self.settled.notify_all()
+        return counts
 
     def split(self, call: Call, reason: str) -> bool:
         """Make two calls of one that is too large for its receiver; False if the disk failed."""

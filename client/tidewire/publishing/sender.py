@@ -69,7 +69,8 @@ class Sender:
         self.thread: threading.Thread | None = None
         self._running = False
         self._layout = SINGLE
-        self._mistakes = 0  # how often the log refused the layout that it states
+        self._mistakes = 0  # how often the log refused the layout that it states, since it took something
+        self._sent_then = 0  # readings, at the newest of them
         self._due_s: float | None = None  # when what waits for others has waited long enough
         self._busy = False  # something is due, and every lane has enough to do
         self._transport: Transport | None = None
@@ -149,7 +150,12 @@ class Sender:
         try:
             with self._backlog.running():
                 while not self._alone.closing:
-                    self._go_on()
+                    if self._layout.id or self._alone.misled:
+                        self._go_by_layout()
+                    elif (call := self._backlog.head()) is None:
+                        self._encode_or_wait()
+                    elif pause_s := self._alone.attempt(call, self._opened):
+                        self._alone.pause(pause_s)
         finally:
             transport, self._transport = self._transport, None
             if transport is not None:
@@ -160,17 +166,6 @@ class Sender:
                 if not self._alone.closing and not self._outbox.empty:
                     self.wake()  # published in the moment of its end
                 self._backlog.settled.notify_all()
-
-    def _go_on(self) -> None:
-        """Do what is next: learn how the log is split, serve its partitions, send a call, or encode some."""
-        if self._alone.misled is not None:
-            self._learn_layout(self._alone.misled)
-        elif self._layout.id:
-            self._serve_lanes()
-        elif (call := self._backlog.head()) is None:
-            self._encode_or_wait()
-        elif pause_s := self._alone.attempt(call, self._opened):
-            self._alone.pause(pause_s)
 
     def _opened(self) -> Transport:
         if self._transport is None:
@@ -196,11 +191,20 @@ class Sender:
 
     # -- the partitions
 
+    def _go_by_layout(self) -> None:
+        """Learn how the log is split if it refused what it was taken for; else serve its partitions."""
+        if self._alone.misled is not None:
+            self._learn_layout(self._alone.misled)
+        else:
+            self._serve_lanes()
+
     def _learn_layout(self, error: LogUnavailable) -> None:
         """Ask how the log is split, and divide what waits; try again after a pause if that is what it was taken for."""
         transport = self._opened()
         assert isinstance(transport, PartitionedTransport), "only such a log refuses a layout"  # noqa: S101
-        self._mistakes += 1
+        sent = self.report.sent
+        self._mistakes = 1 if sent > self._sent_then else self._mistakes + 1
+        self._sent_then = sent
         try:
             with self._backlog.waiting():
                 layout = transport.read_layout()
@@ -210,7 +214,7 @@ class Sender:
             self.report.failed(str(failure))
             self._alone.pause(backoff_s(self._mistakes))
         else:
-            self._layout, self._mistakes = layout, 0
+            self._layout = layout
             transport.divide(layout)
             self._backlog.divide(layout)
             self.report.divided()
