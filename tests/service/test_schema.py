@@ -44,7 +44,7 @@ async def test_the_document_has_every_route(service: Any) -> None:
     assert {parameter["name"] for parameter in stream["parameters"]} >= {"metric", "label", "replay", "cursor"}
     history = document["paths"]["/v1/history"]["get"]
     assert {parameter["name"] for parameter in history["parameters"]} == {
-        "metric", "label", "start", "end", "points", "step_ms", "page", "format",
+        "metric", "label", "start", "end", "points", "step_ms", "page", "format", "partial",
     }  # fmt: skip
 
 

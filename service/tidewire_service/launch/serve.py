@@ -40,11 +40,10 @@ def command(**given: Any) -> None:
         raise click.UsageError(str(error)) from None
     _check_tls(settings)
     worker_socket = inherited_socket()
-    configure_logging(settings.log_level, settings.log_format)
     if worker_socket is not None:
+        configure_logging(settings.log_level, settings.log_format)
         run(create_app(settings, worker=worker_number()), settings, [worker_socket])
         return
-    app = create_app(settings)  # here once, so that a failing import is reported once and no worker is started
     try:
         sockets: list[socket.socket] = []
         port = settings.port
@@ -60,6 +59,8 @@ def command(**given: Any) -> None:
         )
         sys.exit(_FAILED)
     settings = msgspec.structs.replace(settings, port=port)
+    configure_logging(settings.log_level, settings.log_format)
+    app = create_app(settings)  # here once, so that a failing import is reported once and no worker is started
     _log.info(
         "service_started",
         url=f"{'https' if settings.tls_cert else 'http'}://{_shown_host(settings.host)}:{port}",
