@@ -25,6 +25,7 @@ from waiting import HANG_S, Eventually, generous
 from tidewire.errors import InvalidInput
 from tidewire.model.batch import DEFAULT_LIMITS, EncodedBatch, decode_batch, encode_batch, make_batch
 from tidewire.model.layout import layout_of
+from tidewire.publishing import overflow
 from tidewire.publishing.delivery_report import DeliveryReport
 from tidewire.publishing.outbox import Outbox
 from tidewire.publishing.overflow import Overflow
@@ -115,7 +116,10 @@ async def test_a_server_that_hangs_keeps_nothing_from_the_disk(
     assert await stored(valkey.url, "a") == [float(n) for n in range(-1, 20_000)], "nothing doubled, all in order"
 
 
-async def test_a_slow_disk_slows_the_producer_and_loses_nothing(valkey: Valkey, tmp_path: Path) -> None:
+async def test_a_slow_disk_slows_the_producer_and_loses_nothing(
+    valkey: Valkey, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overflow, "_DISK_WAIT_S", HANG_S)  # who gets the lock next, nobody says
     with Publisher(valkey.url, spool=tmp_path, max_bytes=1 << 18) as publisher:
         valkey.kill()
         with slow_disk(publisher, 0.1):
