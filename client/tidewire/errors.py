@@ -146,11 +146,11 @@ class LogUnavailable(TidewireError):
 
     Attributes:
         retry_after_s: a pause after which it makes sense to try again, in seconds.
-        stored: of an append that takes several calls, the results of the calls before the failing one, as `Appended`
-            has them; empty if none was stored.
+        stored: of an append that takes several calls, the results of those that were stored, in the order of the
+            batches and as `Appended` has them; None for a batch that was not, and nothing behind the last that was.
     """
 
-    stored: tuple[int | str, ...] = ()
+    stored: tuple[int | str | None, ...] = ()
 
     def __init__(self, reason: str, retry_after_s: float = 1.0) -> None:
         self.reason = reason

@@ -65,7 +65,7 @@ def test_a_log_of_one_partition_has_no_layout_to_speak_of(valkey: Valkey) -> Non
 
 def test_what_is_wrong_with_one_partition_is_said_of_it_and_the_others_are_well(valkey: Valkey, layout: Layout) -> None:
     key = f"tw:{{{layout.tags[1]}}}:clock"
-    valkey.client.hset(key, "layout", "2 1")  # of another layout than the one that is written
+    valkey.client.hset(key, "layout", "2 1 2")  # of another layout than the one that is written
     findings = list(_redis(valkey.url, "tw", set()))
     [(level, found)] = _said(findings, "partition 1")
     assert level == "wrong"

@@ -87,7 +87,7 @@ async def test_every_reading_arrives_once_in_the_order_of_its_metric(valkey: Val
     assert not lanes(), "they end with the publisher"
     for name in names:
         assert await stored(valkey.url, name, layout) == list(range(200))
-    assert not valkey.client.exists("tw:{0}:clock"), "nothing was written where a log of one partition lies"
+    assert not valkey.client.exists("tw:{0}:tail"), "nothing was written where a log of one partition lies"
 
 
 async def test_a_log_of_one_partition_costs_no_thread_and_no_question(valkey: Valkey) -> None:

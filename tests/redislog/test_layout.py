@@ -54,7 +54,8 @@ async def test_of_several_that_begin_a_log_at_once_the_first_decides(
     assert found[0] in wanted
     assert valkey.client.get(LAYOUT_KEY) == found[0].encode()
     assert await opened(partition=None).read_layout() == found[0], "also for one who wants nothing"
-    assert valkey.client.keys("*") == [LAYOUT_KEY.encode()]
+    assert sorted(valkey.client.keys("*")) == [b"tw:{0}:clock", LAYOUT_KEY.encode()]
+    assert valkey.client.type("tw:{0}:clock") == b"string"
 
 
 async def test_a_log_that_began_with_one_partition_stays_so(valkey: Valkey, opened: Callable[..., RedisLog]) -> None:
@@ -119,7 +120,8 @@ async def test_a_log_of_several_that_has_no_reading_yet_is_not_begun_as_one(
     for call in CALLS.values():
         with pytest.raises(LayoutMismatch):
             await call(opened())
-    assert valkey.client.keys("*") == [LAYOUT_KEY.encode()]
+    assert sorted(valkey.client.keys("*")) == [b"tw:{0}:clock", LAYOUT_KEY.encode()]
+    assert valkey.client.type("tw:{0}:clock") == b"string"
 
 
 async def test_an_append_to_a_partition_that_was_emptied_does_not_begin_it_anew(
@@ -182,3 +184,14 @@ def test_a_blocking_log_learns_the_layout_when_it_is_refused(valkey: Valkey) -> 
     assert len(set(appended.results)) >= 1
     assert valkey.client.exists(*(f"tw:{{{tag}}}:clock" for tag in layout.tags)) == 4
     log.close()
+
+
+async def test_the_place_of_a_log_of_one_partition_is_taken(valkey: Valkey, opened: Callable[..., RedisLog]) -> None:
+    layout = await opened(partition=None).read_layout(layout_of(2))
+    valkey.client.delete(LAYOUT_KEY)  # lost, while the partitions live
+    for call in CALLS.values():
+        with pytest.raises(LogUnavailable):
+            await call(opened())
+    assert await opened(partition=None).read_layout(layout) == layout, "it is written back"
+    with pytest.raises(LayoutMismatch):
+        await opened().clock()

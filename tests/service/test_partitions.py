@@ -45,7 +45,7 @@ async def test_a_log_is_split_and_each_metric_lies_in_one_partition(service: Any
         tag = LAYOUT.tags[LAYOUT.partition_of(metric)]
         assert valkey.client.exists(f"tw:{{{tag}}}:log:{metric}") == 1
     assert json.loads(valkey.client.get("tw:{0}:layout"))["partitions"] == 4
-    assert not valkey.client.exists("tw:{0}:clock")
+    assert valkey.client.type("tw:{0}:clock") == b"string"  # taken: nobody begins a log of one partition there
 
 
 async def test_a_stream_of_all_partitions_is_live_and_its_ids_name_them_all(
@@ -272,7 +272,7 @@ async def test_a_log_that_is_emptied_keeps_its_layout(service: Any, valkey: Valk
         await post(service, [(metric, 2.0) for metric in METRICS])
         await eventually(lambda: all(reader.values[metric] == [1.0, 2.0] for metric in METRICS))
     assert json.loads(valkey.client.get("tw:{0}:layout"))["partitions"] == 4
-    assert not valkey.client.exists("tw:{0}:clock")
+    assert valkey.client.type("tw:{0}:clock") == b"string"  # taken: nobody begins a log of one partition there
 
 
 async def test_a_service_that_finds_another_layout_says_so_and_writes_nothing(
@@ -309,3 +309,42 @@ async def test_a_service_that_started_before_its_redis_writes_the_layout_first(
     finally:
         await service.stop()
         await service.http.aclose()
+
+
+async def test_a_layout_that_was_lost_is_written_back(service: Any, valkey: Valkey, eventually: Eventually) -> None:
+    await post(service, [("m0", 1.0)])
+    valkey.client.delete(*valkey.client.keys("tw:{0}:*"))  # as a shard that holds no partition may be emptied
+    await eventually(lambda: valkey.client.exists("tw:{0}:layout", "tw:{0}:clock") == 2)
+
+
+async def test_a_key_with_another_body_stores_nothing_wherever_its_metrics_lie(service: Any) -> None:
+    both = [{"metric": "m0", "value": 1}, {"metric": "m1", "value": 1}]
+    assert LAYOUT.partition_of("m0") != LAYOUT.partition_of("m1")
+    for body in (both, both[1:], [{"metric": "m2", "value": 1}]):
+        await service.post(both[:1], **{"Idempotency-Key": "k"})
+        refused = await service.post(body, **{"Idempotency-Key": "k"})
+        assert (refused.status_code, "publish-conflict" in refused.text) == (422, True)
+    stored = await service.stored()
+    assert {metric: stored[metric] for metric in METRICS if metric in stored} == {"m0": [1.0]}
+
+
+async def test_what_others_stored_is_said_when_a_partition_refuses(service: Any, valkey: Valkey) -> None:
+    rows = [{"metric": metric, "value": 1} for metric in METRICS]
+    await post(service, [(metric, 0.0) for metric in METRICS])
+    broken = f"tw:{{{LAYOUT.tags[0]}}}:clock"
+    valkey.client.rename(broken, "aside")
+    valkey.client.set(broken, "a foreign hand")
+    answer = await service.post(rows)
+    told = answer.json()
+    lost = {place for place, metric in enumerate(METRICS) if LAYOUT.partition_of(metric) == 0}
+    assert answer.status_code == 503
+    assert told["accepted"] == len(METRICS) - len(lost)
+    assert {row["row"] for row in told["rejected"]} == lost
+    valkey.client.rename("aside", broken)
+
+
+async def test_hello_names_no_position_that_is_none(service: Any, start: Any, eventually: Eventually) -> None:
+    reader = StreamReader("_2.VvXJtzq.0abcde1-2")
+    async with reading(service.http, reader, "metric=m*"):
+        await eventually(lambda: bool(reader.named("live")))
+    assert reader.named("hello")[0]["cursor"] == ""

@@ -67,10 +67,10 @@ class PartitionedLog:
         self.home = self.parts[0] if not layout.id else RedisLog(url, layout=layout, partition=None, **options)
         if layout.id:
             for part in self.parts:
-                part.confirm_layout = self._confirm_layout
+                part.confirm_layout = self.confirm_layout
 
-    async def _confirm_layout(self) -> None:
-        """Write the layout if it is not there: a partition is about to begin.
+    async def confirm_layout(self) -> None:
+        """Write the layout if it is not there, as before a partition begins.
 
         Raises:
             LayoutMismatch: it is another.
@@ -122,20 +122,33 @@ class PartitionedLog:
         if len(appenders) == 1:
             return await appenders[0].append(batches, **options)
         places = self.layout.split(batch.metric for batch in batches) or {0: []}
-        if gone := sorted(self.away.keys() & places):
+        once = options.get("once")
+        keeper = None if once is None else self.layout.partition_of(once.key)  # says whether the key came before
+        if gone := sorted(self.away.keys() & {*places, keeper}):
             raise LogUnavailable(f"partition {gone[0]} of the log at {self.url} does not answer; nothing was stored")
+        if once is not None and keeper is not None:
+            # before anything is stored, wherever the metrics of this body and of another one lie
+            await self.parts[keeper].append([], once=once._replace(key=f"{once.key}\x01"))
         answers = await asyncio.gather(
             *(appenders[number].append([batches[at] for at in own], **options) for number, own in places.items()),
             return_exceptions=True,
         )
         done: dict[int, Appended] = {}
+        failed: BaseException | None = None
+        stored: list[int | str | None] = [None] * len(batches)
         for number, answer in zip(places, answers, strict=True):
-            if isinstance(answer, BaseException):
-                if isinstance(answer, LogUnavailable):
-                    answer.stored = ()
-                raise answer
-            done[number] = answer
-        return _merged(self.layout, len(batches), places, done)
+            if isinstance(answer, Appended):
+                done[number] = answer
+            elif failed is None or not isinstance(answer, LogUnavailable):
+                failed = answer
+            results = answer.results if isinstance(answer, Appended) else getattr(answer, "stored", ())
+            for place, result in zip(places[number], results, strict=False):
+                stored[place] = result
+        if failed is None:
+            return _merged(self.layout, len(batches), places, done)
+        if isinstance(failed, LogUnavailable):
+            failed.stored = () if all(result is None for result in stored) else tuple(stored)
+        raise failed
 
     async def last_readings(self, metrics: Sequence[str]) -> tuple[list[dict[bytes, LastReading]], dict[int, Clock]]:
         """Return for each metric its series with their last readings, and the clock after them of each partition."""

@@ -16,7 +16,7 @@ from redis.backoff import NoBackoff
 from tidewire.errors import LayoutMismatch, LogFull, LogUnavailable, TidewireError
 from tidewire.redislog.calls import ServerInfo, parse_info
 from tidewire.redislog.connections import ConnectionPool, Wire, names_another_server
-from tidewire.redislog.locator import BlockingLocator, Locator, locator_of
+from tidewire.redislog.locator import BlockingLocator, Locator, Socket, locator_of
 from tidewire.redislog.redis_url import Address, RedisTarget
 from tidewire.redislog.refusals import said
 
@@ -150,6 +150,11 @@ class RedisServer:
         self._pool.give_up()
         if also_others and self.on_given_up is not None:
             self.on_given_up()
+
+    def break_off(self) -> None:
+        """End all commands in flight with an error: the server does not answer."""
+        if not isinstance(self.locator, Socket):
+            self._pool.leave(Address("", 0))
 
     def _leave(self, address: Address) -> None:
         """Let no connection stay at another server than the one that is the primary now."""

@@ -150,7 +150,12 @@ local function read_clock(base, nonce, layout, begins)
   local key = base .. 'clock'
   if is_clustered() then require_all_here({ key, base .. 'tail' }) end
   local fields = try('HMGET', key, 'epoch', 'run', 'ms', 'n', 'chain', 'forgot', 'metrics', 'newest', 'layout')
-  if fields.err then refuse_type(fields.err, key) end
+  if fields.err then
+    if layout == '' and type(try('GET', base .. 'layout')) == 'string' then
+      error({ err = 'LAYOUT of this log is another: several partitions' })
+    end
+    refuse_type(fields.err, key)
+  end
   local time = call('TIME')
   local ms_text, n_text = fields[3] or '0', fields[4] or '0'
   if not tonumber(ms_text) or not tonumber(n_text) then ms_text, n_text = '0', '0' end -- a foreign hand: as if it went back
@@ -682,16 +687,22 @@ local function sweep_call(keys, argv)
 end
 
 -- The layout of the log, which is written once: by whoever comes first with one, while there is no log of one partition.
+-- The place of the clock of such a log is taken with it: whoever takes the log for one of one partition, an older version
+-- too, is refused there.
 -- ARGV: base of home, the layout wanted ('' = of one partition). Returns the layout that holds, '' for one partition.
 local function layout_call(keys, argv)
   bind()
   local key = argv[1] .. 'layout'
   if is_clustered() then require_all_here({ key, argv[1] .. 'clock' }) end
   local stored = call('GET', key)
-  if stored then return stored end
-  if argv[2] == '' or call('HGET', argv[1] .. 'clock', 'epoch') then return '' end
-  call('SET', key, argv[2])
-  return argv[2]
+  local clock = try('HGET', argv[1] .. 'clock', 'epoch') -- an error: it is taken
+  if not stored and (argv[2] == '' or type(clock) == 'string') then return '' end
+  if not stored then
+    stored = argv[2]
+    call('SET', key, stored)
+  end
+  if clock == false then call('SET', argv[1] .. 'clock', 'this log has several partitions: see the key layout') end
+  return stored
 end
 
 redis.register_function { function_name = '@LIB@_clock', callback = clock_call, flags = { 'allow-oom' } }

@@ -16,8 +16,9 @@ from typing import Final
 
 import msgspec
 
-from tidewire.errors import InvalidInput
+from tidewire.errors import InvalidInput, LogUnavailable
 from tidewire.model.cursor import Cursor
+from tidewire.model.pattern import compile_patterns
 from tidewire.model.vector_cursor import AnyCursor, parse_cursor, position_in
 from tidewire.redislog.lineage import Clock, chain_text, fork_after, parse_chain, resolve_cursor, whole_epoch
 from tidewire.redislog.partitioned_log import PartitionedLog
@@ -114,7 +115,7 @@ class Tickets:
             InvalidCursor: the ticket is unused, and the cursor is malformed.
         """
         key, used = self._key(text), f"{self._key(text)}:used"
-        clocks = await self._clocks()
+        clocks = await self._clocks(request.patterns)
         body, begun = await self._log.run(("GET", key), ("GET", used))
         _decoded(body, request.patterns)
         digest = hashlib.sha256(msgspec.json.encode(request)).hexdigest()
@@ -135,10 +136,18 @@ class Tickets:
         if first is None:  # another request was faster
             raise Unauthenticated(_USED, token_given=True)
 
-    async def _clocks(self) -> dict[int, Clock]:
-        """Return the clock of each partition; without those that are known to be away, if there are others."""
-        numbers = range(self._partitions.layout.partitions)
-        asked = [number for number in numbers if number not in self._partitions.away] or numbers
+    async def _clocks(self, patterns: tuple[str, ...]) -> dict[int, Clock]:
+        """Return the clocks of the partitions that patterns touch, without those that are known to be away.
+
+        Raises:
+            LogUnavailable: none of them answers.
+        """
+        compiled = compile_patterns(patterns)
+        literals = [pattern.text for pattern in compiled] if all(pattern.literal for pattern in compiled) else None
+        numbers = self._partitions.layout.touched(literals)
+        asked = [number for number in numbers if number not in self._partitions.away]
+        if not asked:
+            raise LogUnavailable(f"partition {numbers[0]} of the log at {self._log.url} does not answer")
         clocks = await asyncio.gather(*(self._partitions.parts[number].clock() for number in asked))
         return dict(zip(asked, clocks, strict=True))
 
@@ -183,12 +192,21 @@ def _resumes(mark: bytes, digest: str, last_event_id: str, address_cursor: str, 
 
 
 def _can_have_sent_all(begun: _Begun, cursor: AnyCursor, clocks: Mapping[int, Clock]) -> bool:
-    """Tell whether a stream can have sent a cursor, in each partition that is known now and was then."""
+    """Tell whether a stream can have sent a cursor, in each partition that is known now.
+
+    One that was away when the stream began has no beginning to compare with.
+
+    Raises:
+        LogUnavailable: all partitions of the cursor are away.
+    """
     positions = {0: cursor} if isinstance(cursor, Cursor) else dict(cursor.parts)
-    known = [(number, at) for number, at in positions.items() if number in clocks and number in begun.began]
-    return bool(known) and all(
-        _can_have_sent(*begun.began[number], _whole(at, begun.began[number][1], clocks[number]), clocks[number])
-        for number, at in known
+    known = {number: at for number, at in positions.items() if number in clocks}
+    if not known:
+        raise LogUnavailable("the partitions of the cursor do not answer")
+    return all(
+        number not in begun.began
+        or _can_have_sent(*begun.began[number], _whole(at, begun.began[number][1], clocks[number]), clocks[number])
+        for number, at in known.items()
     )
 
 

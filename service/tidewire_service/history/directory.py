@@ -16,6 +16,7 @@ from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import RedisLog
 from tidewire.redislog.partitioned_log import PartitionedLog
 from tidewire_service.hub.hub import Hub, PartitionHub
+from tidewire_service.turns import Turns, sorted_in_turns
 
 __all__ = ["Reading", "read_directory"]
 
@@ -85,7 +86,10 @@ async def read_directory(
         LimitExceeded: matching takes too long.
     """
     parts = [hub.parts[number] for number in hub.touched(patterns)]
-    asked = [part for part in parts if not partial or part.partition.number not in hub.away] or parts
+    asked = [part for part in parts if part.partition.number not in hub.away]
+    if not asked or (len(asked) < len(parts) and not partial):
+        gone = next(part.partition.number for part in parts if part.partition.number in hub.away)
+        raise LogUnavailable(f"partition {gone} of the log at {hub.log.url} does not answer")
     reads = (_read_part(hub, part, patterns, narrowed_to) for part in asked)
     found = await asyncio.gather(*reads, return_exceptions=partial)
     clocks, tails = dict[int, Clock](), dict[str, int]()
@@ -99,7 +103,9 @@ async def read_directory(
     if not clocks:
         raise LogUnavailable(f"Redis at {hub.log.url} does not answer")
     missing = tuple(part.partition.number for part in parts if part.partition.number not in clocks)
-    return Reading(hub.layout, clocks, tails if len(parts) == 1 else dict(sorted(tails.items())), missing)
+    if len(parts) > 1:
+        tails = {metric: tails[metric] for metric in await sorted_in_turns(tuple(tails), Turns())}
+    return Reading(hub.layout, clocks, tails, missing)
 
 
 async def _read_part(

@@ -187,8 +187,8 @@ def _allow_connections(wanted: int) -> None:
         write("open_files_limited", allowed=allowed, wanted=wanted)
 
 
-def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
-    """Serve until SIGINT or SIGTERM.
+def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> bool:
+    """Serve until SIGINT or SIGTERM, or until the log is split otherwise; return whether nobody needs to start anew.
 
     What exists by now stays, so the collector skips it. It runs seldom: with thousands of connections a full collection
     takes as long as many flushes, and what a stream leaves behind has no cycles.
@@ -198,4 +198,12 @@ def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socke
     gc.set_threshold(*_GC_THRESHOLDS)
     if sys.platform != "win32":
         _allow_connections(settings.max_streams + settings.max_waiting + _OTHER_FILES)
-    make_server(app, settings).run(list(sockets))
+    server, changed = make_server(app, settings), list[bool]()
+
+    def end() -> None:
+        changed.append(True)
+        server.stop()
+
+    app.state.hub.on_layout_changed = end
+    server.run(list(sockets))
+    return not changed

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import structlog
 
-from tidewire.errors import LogUnavailable
+from tidewire.errors import LayoutMismatch, LogUnavailable
 from tidewire.model.cursor import Cursor, id_ms
 from tidewire.model.pattern import Pattern, compile_patterns
 from tidewire.model.vector_cursor import AnyCursor, VectorCursor
@@ -37,11 +37,11 @@ from tidewire_service.hub.effects import (
 )
 from tidewire_service.hub.event_ring import EventRing, RingEntry
 from tidewire_service.hub.fanout import Fanout, Matched
-from tidewire_service.hub.joint_subscription import NOWHERE, Cork, JointSubscription
+from tidewire_service.hub.joint_subscription import Cork, JointSubscription
 from tidewire_service.hub.matching import part_of
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.partition_feed import CHECK_S, PartitionFeed, wait_at_most
-from tidewire_service.hub.subscription import Replay, Sink, Subscription, SubscriptionRequest, start_id
+from tidewire_service.hub.subscription import NOWHERE, Replay, Sink, Subscription, SubscriptionRequest, start_id
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.turns import Turns
 
@@ -50,6 +50,7 @@ __all__ = ["Hub", "PartitionHub"]
 _EDGE_MS: Final = 3.0  # after the edge of an interval: what was appended before it has arrived
 _FLUSH_SHARE: Final = 1.0  # of the last flush's time before the next: writing leaves half of the core to reading
 _MAX_GAP_S: Final = 0.05
+_CONFIRM_S: Final = 2.0  # between two looks at the layout
 _AWAY_S: Final = 2.0  # without a read of its clock a partition counts as away, and its subscribers are told
 
 logger = structlog.get_logger("tidewire.hub")
@@ -85,6 +86,7 @@ class Hub:
         log: the log.
         parts: what it has of each partition.
         away: the partitions that do not answer, of a log of several; each with the Unix time of its last answer, ms.
+        on_layout_changed: called when the log is split otherwise than this process takes it; or None.
         on_fall_back: called with each subscription to a partition that was live and now has to catch up.
         latencies: from the append to the write of the newest batch of each flush.
         late_s: how late the event loop calls its timers: the largest recent value, fading by a tenth a sample.
@@ -96,6 +98,7 @@ class Hub:
         self.away: dict[int, float] = {}
         self.log.away = self.away
         self.on_fall_back: Callable[[Subscription], None] | None = None
+        self.on_layout_changed: Callable[[], None] | None = None
         self.latencies = Latencies()
         self.late_s = 0.0
         limits = msgspec.structs.asdict(settings.limits) | {"retention_ms": round(settings.retention_age_s * 1e3)}
@@ -128,6 +131,7 @@ class Hub:
             log.keys,
             changed=self._schedule_flush,
             moved=self._tell_moved,
+            layout_changed=self.layout_changed,
             beside=self.layout.partitions,
         )
         log.on_given_up = feed.reconnect
@@ -210,9 +214,10 @@ class Hub:
         self.parts[number].feed.on_inbox = callback
 
     async def ping(self) -> float:
-        """Return how long Redis took to answer, in seconds: a partition that is ready, if one is."""
-        ready = next((part for part in self.parts if part.feed.ready), None)
-        return await (self.log.home if ready is None else ready.log).ping()
+        """Return how long Redis took to answer, in seconds: at the partition that was heard of last."""
+        ready = (part for part in self.parts if part.feed.ready)
+        last = min(ready, key=lambda part: part.feed.clock_age_s, default=None)
+        return await (self.log.home if last is None else last.log).ping()
 
     def log_time_ms(self) -> float:
         """Return the log's clock now: Redis time, milliseconds since the Unix epoch."""
@@ -285,18 +290,47 @@ class Hub:
 
     async def _watch_partitions(self) -> None:
         """Tell the subscribers of a partition when it does not answer, and when it does again."""
-        began = time.monotonic()
+        began, confirmed = time.monotonic(), 0.0
         while True:
+            due = time.monotonic() + CHECK_S
             await asyncio.sleep(CHECK_S)
-            for part in self.parts:
-                number, age_s = part.partition.number, min(part.feed.clock_age_s, time.monotonic() - began)
-                if age_s > _AWAY_S:
-                    since_ms = self.away.setdefault(number, (time.time() - age_s) * 1e3)
-                    for joint in tuple(self._joints):
-                        joint.say_away(number, since_ms)
-                elif part.caught_up and self.away.pop(number, None) is not None:
-                    for joint in tuple(self._joints):
-                        joint.say_back(number)
+            now = time.monotonic()
+            if now - due < CHECK_S:  # else this process was paused, and all ages are its own
+                self._tell_away(now - began)
+            if now - confirmed >= _CONFIRM_S:
+                confirmed = now
+                await self._confirm_layout()
+
+    def _tell_away(self, since_start_s: float) -> None:
+        """Look at the age of each partition's clock; a function of its own, whose locals keep no stream alive."""
+        for part in self.parts:
+            number, age_s = part.partition.number, min(part.feed.clock_age_s, since_start_s)
+            if age_s > _AWAY_S:
+                if number not in self.away:
+                    self.away[number] = (time.time() - age_s) * 1e3
+                    part.log.break_off()  # who waits for it is refused now, and holds no place meanwhile
+                for joint in tuple(self._joints):
+                    joint.say_away(number, self.away[number])
+            elif part.caught_up and self.away.pop(number, None) is not None:
+                for joint in tuple(self._joints):
+                    joint.say_back(number)
+
+    async def _confirm_layout(self) -> None:
+        """Write the layout back if it was lost while partitions live: whoever came now would begin another log."""
+        if not any(part.partition.epoch for part in self.parts):
+            return  # the first read of a clock does so
+        try:
+            await self.log.confirm_layout()
+        except LayoutMismatch as error:
+            self.layout_changed(error)
+        except LogUnavailable as error:
+            logger.debug("layout_not_confirmed", error=str(error))
+
+    def layout_changed(self, error: LayoutMismatch) -> None:
+        """Say that the log is split otherwise than this process takes it, which only a new start mends."""
+        logger.critical("layout_is_another", error=str(error))
+        if self.on_layout_changed is not None:
+            self.on_layout_changed()
 
     # -- flush
 
@@ -354,7 +388,8 @@ class Hub:
 
     def attaches_at_once(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> bool:
         """Tell whether `attach` needs no `match` before it, since it holds the event loop for a moment only."""
-        return all(part.fanout.attaches_at_once(request, narrowed_to) for part in self.parts)
+        touched = self.touched(compile_patterns(request.patterns))
+        return all(self.parts[number].fanout.attaches_at_once(request, narrowed_to) for number in touched)
 
     async def match(self, request: SubscriptionRequest, narrowed_to: tuple[str, ...]) -> dict[int, Matched]:
         """Match the patterns of a subscription that is to be attached next, where that takes time.
@@ -404,10 +439,15 @@ class Hub:
         if isinstance(subscription, JointSubscription):
             self._joints.discard(subscription)
             subscription.close()
-        leaving = [part.fanout for part in self.parts if part.fanout.leaving]
+        leaving = any(part.fanout.leaving for part in self.parts)
         if leaving and (self._forgetting is None or self._forgetting.done()):
-            self._forgetting = asyncio.create_task(_forget_leaving(leaving), name="tidewire-leaving")
+            self._forgetting = asyncio.create_task(self._forget_leaving(), name="tidewire-leaving")
             self._forgetting.add_done_callback(_report)
+
+    async def _forget_leaving(self) -> None:
+        while leaving := [part.fanout for part in self.parts if part.fanout.leaving]:
+            for fanout in leaving:
+                await fanout.forget_leaving()
 
     def _fell_back(self, subscription: Subscription) -> None:
         if self.on_fall_back is not None:
@@ -468,11 +508,6 @@ def _resumed(request: SubscriptionRequest, number: int, layout: int) -> Subscrip
     known = isinstance(cursor, VectorCursor) and cursor.layout == layout
     own = cursor.part(number) if known and isinstance(cursor, VectorCursor) else NOWHERE
     return msgspec.structs.replace(request, cursor=own)
-
-
-async def _forget_leaving(fanouts: Iterable[Fanout]) -> None:
-    for fanout in fanouts:
-        await fanout.forget_leaving()
 
 
 def _report(task: asyncio.Task[None]) -> None:

@@ -19,23 +19,20 @@ from tidewire_service.hub.control_events import hello_event, live_event, stalled
 from tidewire_service.hub.effects import Drain, Effects, Wait
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
-from tidewire_service.hub.subscription import LiveSet, Sink, Subscription, SubscriptionRequest
+from tidewire_service.hub.subscription import NOWHERE, LiveSet, Sink, Subscription, SubscriptionRequest
 
-__all__ = ["NOWHERE", "Cork", "JointSubscription", "PartSubscription"]
+__all__ = ["Cork", "JointSubscription", "PartSubscription"]
 
-NOWHERE: Final = Cursor("-", 0)
-"""Where a cursor of another layout is in a partition: in no epoch that there is, so it is reset."""
 _NAMED: Final = 100  # metrics of a partition that an event about it lists
 _ID: Final = re.compile(rb"^id: (?:([0-9a-z]+)\.([0-9a-z]+)-([0-9a-z]+))?$", re.MULTILINE)
-_MEMORIES: Final = 64  # until a flush ends: bytes that were made for one subscriber and serve the next, 16 MiB at most
+_MEMORIES: Final = 64  # of one flush: bytes that were made for one subscriber and serve the next
 _Positions: TypeAlias = tuple[tuple[int, Cursor], ...]  # by partition
 
 
 class Cork:
     """Holds back what one flush of all partitions hands to each socket, so that it is one write.
 
-    Subscribers that have the same positions get the same bytes: what was made for the first is kept until the next
-    flush ends.
+    Subscribers that have the same positions get the same bytes: what was made for the first is kept until the end.
 
     Attributes:
         held: a flush is under way.
@@ -81,6 +78,8 @@ class Cork:
 
     def named(self, number: int, data: bytes, others: _Positions, layout: int) -> bytes:
         """Return bytes of a partition with ids that also name the positions in others."""
+        if not self.held:
+            return _named(number, data, others, layout)
         key = (number, id(data), others)
         found = self._made.get(key)
         return self._remember(key, data, _named(number, data, others, layout)) if found is None else found[1]
@@ -176,6 +175,11 @@ class PartSubscription(Subscription):
             self.cursor, self.anchored = self._start(), not self.snapshot_first
         else:
             self.cursor = self._partition.completed(self._resume)
+
+    @property
+    def has_position(self) -> bool:
+        """Whether its position is one of its partition, also before the snapshot that makes an anchor of it."""
+        return self.anchored or (self.placed and self._resume is None)
 
     @property
     def snapshot_first(self) -> bool:
@@ -362,8 +366,8 @@ class JointSubscription:
         for part in self._places.values():
             part.place()
         some = next(iter(self._places.values()))
-        placed = [(number, part.handed) for number, part in self._places.items() if part.placed]
-        vector = str(VectorCursor.of(self._layout, placed))  # of one at least: that which says hello
+        known = [(number, part.handed) for number, part in self._places.items() if part.has_position]
+        vector = str(VectorCursor.of(self._layout, known)) if known else ""
         fields = {
             "cursor": vector,
             "resumed": self._request.cursor is not None,
@@ -389,7 +393,10 @@ class JointSubscription:
     def say_away(self, number: int, since_ms: float) -> None:
         """Say once that a partition does not answer, when the socket is free; what is missing comes when it does."""
         part = self._places.get(number)
-        if part is None or number in self.away or self._parked or not self._said_hello:
+        if part is None or number in self.away or self._parked:
+            return
+        self.say_hello()
+        if self._parked:
             return
         self.away.add(number)
         live = next((one for one in self._places.values() if one.live), None)

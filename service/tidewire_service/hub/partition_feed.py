@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import structlog
 
-from tidewire.errors import LogUnavailable
+from tidewire.errors import LayoutMismatch, LogUnavailable
 from tidewire.redislog.keys import Keys
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.locator import Locator
@@ -49,6 +49,7 @@ class PartitionFeed:
         keys: names of the partition's channels.
         changed: called when applied batches may be waiting for a flush.
         moved: called after each operation of the tracker.
+        layout_changed: called when the log is split otherwise than this process takes it.
         beside: how many feeds the process has.
 
     Attributes:
@@ -67,6 +68,7 @@ class PartitionFeed:
         *,
         changed: Callable[[], None],
         moved: Callable[[], None],
+        layout_changed: Callable[[LayoutMismatch], None] = lambda _: None,
         beside: int = 1,
     ) -> None:
         self.reads = LogReads(log, partition.counters, lambda: partition.watermark)
@@ -81,6 +83,7 @@ class PartitionFeed:
         self._redis = log.url
         self._changed = changed
         self._moved = moved
+        self._layout_changed = layout_changed
         self._queue: deque[LiveFrame] = deque()
         self._queued_bytes = 0
         self._busy = True  # until the first position is known
@@ -185,6 +188,8 @@ class PartitionFeed:
                 self._note_reachable(None)
             except LogUnavailable as error:
                 self._note_reachable(error)
+                if isinstance(error, LayoutMismatch):
+                    self._layout_changed(error)
                 next_check = time.monotonic() + CHECK_S
                 await asyncio.sleep(random.uniform(0.05, 0.25))  # noqa: S311 - jitter
             except Exception:

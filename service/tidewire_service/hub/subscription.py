@@ -39,8 +39,10 @@ from tidewire_service.hub.page_reading import LOOKED_AT, in_order, in_turns, rea
 from tidewire_service.hub.partition import Partition
 from tidewire_service.hub.selection import Selection
 
-__all__ = ["LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest", "start_id"]
+__all__ = ["NOWHERE", "LiveSet", "OnSlow", "Replay", "Sink", "Subscription", "SubscriptionRequest", "start_id"]
 
+NOWHERE: Final = Cursor("-", 0)
+"""Where a cursor of another layout is in a partition: in no epoch that there is, so it is reset."""
 _CHUNK_BYTES: Final = 256 * 1024
 _FIRST_LAST: Final = 16  # metrics of the first read of last readings, each with 2,000 series at most
 _MOST_LAST: Final = 1_024  # last readings of a later one, about: 5 ms
@@ -495,8 +497,9 @@ class Subscription:
         fresh = self._resume is None
         self.cursor = self._resume if self._resume is not None else self._start()
         snapshot = fresh and self.replay.kind == "last"
+        known = "" if self.cursor == NOWHERE else str(self.cursor)
         fields = {
-            "cursor": str(self.cursor),
+            "cursor": known,
             "resumed": not fresh,
             "replay": str(self.replay),
             "matched": len(self.selection.metrics),
@@ -505,7 +508,7 @@ class Subscription:
         }
         if self.selection.key.narrowed_to:  # more was asked for than may be seen: this says so, and nothing else does
             fields["narrowed_to"] = self.selection.key.narrowed_to
-        self.hand(hello_event(fields, None if snapshot else str(self.cursor)), self.cursor)
+        self.hand(hello_event(fields, None if snapshot else known or None), self.cursor)
         if snapshot:
             yield from self._snapshot()
 

@@ -101,6 +101,7 @@ class Inbox:
         self._waiting: deque[_Message] = deque()
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
+        self._left = set[int]()  # partitions with entries of the stream that wait until they are back
         self._sequences = [0, 0]  # of the channels, of the stream: each has one call in flight
 
     # -- the channels
@@ -165,7 +166,13 @@ class Inbox:
         return collect(rows, self._limits, len(rows), now_ms)
 
     async def _append(
-        self, intake: Intake, *, inbox_ids: Sequence[str] = (), once: Once | None = None, give_up_s: float = math.inf
+        self,
+        intake: Intake,
+        *,
+        inbox_ids: Sequence[str] = (),
+        once: Once | None = None,
+        number: int = 0,
+        give_up_s: float = math.inf,
     ) -> bool:
         """Append in one call, with retries; return False if the lease is another's, or it was given up.
 
@@ -175,13 +182,14 @@ class Inbox:
             intake: the batches, at most one call's worth.
             inbox_ids: ids of the stream entries that they came from; none for messages of the channels.
             once: by which the log knows a call of before, also one of another process.
+            number: of the partition, of an entry of the stream in a log of several.
             give_up_s: time without an answer after which the batches are dropped and counted.
         """
         if not intake.batches:
             return True
         log, token = self._log, self.lease.token
         if once is not None and self._partitions.layout.id:  # the lease says nothing of another partition
-            log, token = self._partitions.of(intake.batches[0].metric), ""
+            log, token = self._partitions.parts[number], ""
         publisher, sequence = "", 0
         if once is None:
             self._sequences[inbox_ids != ()] += 1
@@ -194,6 +202,9 @@ class Inbox:
                     intake.batches, publisher=publisher, sequence=sequence, once=once, lease=token, inbox_ids=inbox_ids
                 )
             except LogUnavailable as error:
+                if once is not None and number in self._partitions.away:
+                    self._left.add(number)
+                    return False
                 if time.monotonic() > deadline:
                     self.counters["dropped"] += sum(batch.readings for batch in intake.batches)
                     _log.warning("inbox_messages_dropped", error=str(error))
@@ -225,6 +236,8 @@ class Inbox:
         claimed = False
         consumer = self.lease.token
         while True:
+            if self._left and not self._left & self._partitions.away.keys():
+                claimed = False  # the partitions of what was left are back
             if not self.lease.held:
                 self.lease.changed.clear()
                 await self.lease.changed.wait()
@@ -232,6 +245,7 @@ class Inbox:
             try:
                 if not claimed or consumer != self.lease.token:
                     consumer = self.lease.token
+                    self._left.clear()
                     await self._claim_entries(consumer)
                     claimed = True
                 await self._read_entries(consumer)
@@ -321,10 +335,27 @@ class Inbox:
         if self._stream is self._log and not self._partitions.layout.id:
             await self._append(Intake(batches, [(row,) for row in range(len(batches))], []), inbox_ids=ids)
             return
-        for batch, id_ in zip(batches, ids, strict=True):
-            if not await self._append(Intake([batch], [(0,)], []), once=Once(f"in:{id_}", id_)):
-                return  # whoever has the lease now appends what is not acknowledged
-        await self._acknowledge(ids)
+        places = self._partitions.layout.split(batch.metric for batch in batches)
+        done = await asyncio.gather(
+            *(self._append_entries_of(number, [(batches[at], ids[at]) for at in own]) for number, own in places.items())
+        )
+        if acknowledged := [id_ for some in done for id_ in some]:
+            await self._acknowledge(acknowledged)
+
+    async def _append_entries_of(self, number: int, entries: Sequence[tuple[EncodedBatch, str]]) -> list[str]:
+        """Append entries of one partition, each once by its id; return the ids of those that were.
+
+        What is left, since the partition is away, is claimed when it is back, and what comes after it with it.
+        """
+        done: list[str] = []
+        for batch, id_ in entries:
+            if number in self._left or number in self._partitions.away:
+                self._left.add(number)
+                break
+            if not await self._append(Intake([batch], [(0,)], []), once=Once(f"in:{id_}", id_), number=number):
+                break  # whoever has the lease now appends what is not acknowledged
+            done.append(id_)
+        return done
 
     async def _acknowledge(self, ids: Sequence[str | bytes]) -> None:
         """Acknowledge and delete entries that were appended."""

@@ -42,7 +42,8 @@ def command(**given: Any) -> None:
     worker_socket = inherited_socket()
     if worker_socket is not None:
         configure_logging(settings.log_level, settings.log_format)
-        run(create_app(settings, worker=worker_number()), settings, [worker_socket])
+        if not run(create_app(settings, worker=worker_number()), settings, [worker_socket]):
+            sys.exit(_FAILED)
         return
     try:
         sockets: list[socket.socket] = []
@@ -69,11 +70,14 @@ def command(**given: Any) -> None:
     )
     for warning in warnings(settings):
         _log.warning("service_exposed", warning=warning)
+    well = True
     if settings.workers == 1:
-        run(app, settings, sockets)
+        well = run(app, settings, sockets)
     else:
         Workers(sockets, settings).run()
     _log.info("service_ended")
+    if not well:
+        sys.exit(_FAILED)
     gc.freeze()  # no more collections: the one at exit would visit every object of the libraries
 
 

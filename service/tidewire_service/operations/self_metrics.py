@@ -121,7 +121,7 @@ class SelfMetrics:
             try:
                 batches = self.batches()
                 batches.append(self._batch(_REDIS, await self._log.ping() * 1e3, "ms"))
-                await self._log.append(batches)
+                await self._append(batches)
             except LogUnavailable as error:
                 _log.debug("self_metrics_left_out", error=str(error))
             await asyncio.sleep(self._every_s)
@@ -134,7 +134,19 @@ class SelfMetrics:
         """
         ends = [self._batch(metric, value, unit, FINISHED) for metric, (value, unit) in self._last.items()]
         if ends:
-            await self._log.append(ends)
+            await self._append(ends)
+
+    async def _append(self, batches: list[EncodedBatch]) -> None:
+        """Append to each partition by itself: one that is away shall not keep the others from saying so.
+
+        Raises:
+            LogUnavailable: one or more do not answer; the others have theirs.
+        """
+        places = self._log.layout.split(batch.metric for batch in batches)
+        appends = (self._log.parts[number].append([batches[at] for at in own]) for number, own in places.items())
+        for answer in await asyncio.gather(*appends, return_exceptions=True):
+            if isinstance(answer, BaseException):
+                raise answer
 
     def batches(self) -> list[EncodedBatch]:
         """Return the current readings. A rate is over the time since the previous call; the first call has none."""

@@ -135,22 +135,24 @@ class Posts:
 
         Args:
             intake: the rows of the body.
-            error: with the results of the calls before.
+            error: with the results of the calls that were stored.
             named: the body has a key or a sequence, under which it can be sent again as a whole.
         """
-        count = len(error.stored)
-        before = Intake(intake.batches[:count], intake.rows[:count], intake.rejected)
-        stored = zip(before.batches, error.stored, strict=True)
+        done = {place: result for place, result in enumerate(error.stored) if result is not None}
+        before = Intake([intake.batches[at] for at in done], [intake.rows[at] for at in done], intake.rejected)
+        stored = zip(before.batches, done.values(), strict=True)
         accepted = sum(batch.readings for batch, result in stored if not isinstance(result, str))
         self._accepted.inc(accepted)
         reason = "was not stored" if isinstance(error, LogFull) else "may not have been stored"
-        left = [Rejected(row, "row", "", f"{reason}; send it again") for rows in intake.rows[count:] for row in rows]
-        rejected = sorted(before.rejected + before.refused(error.stored) + left, key=lambda refused: refused.row)
+        missing = (row for at, rows in enumerate(intake.rows) if at not in done for row in rows)
+        left = [Rejected(row, "row", "", f"{reason}; send it again") for row in missing]
+        refused = before.refused(tuple(done.values()))
+        rejected = sorted(before.rejected + refused + left, key=lambda one: one.row)
         again = "send the same body again as it is: the rest is added" if named else "send the rows in rejected again"
         problem, headers = problem_of(error)
         problem = msgspec.structs.replace(
             problem,
-            detail=f"{error}; {accepted} readings of the body were stored before; {again}",
+            detail=f"{error}; {accepted} readings of the body were stored; {again}",
             accepted=accepted,
             rejected=[msgspec.to_builtins(row) for row in rejected],
         )
