@@ -324,6 +324,7 @@ async def test_a_key_with_another_body_stores_nothing_wherever_its_metrics_lie(s
         await service.post(both[:1], **{"Idempotency-Key": "k"})
         refused = await service.post(body, **{"Idempotency-Key": "k"})
         assert (refused.status_code, "publish-conflict" in refused.text) == (422, True)
+        assert "the idempotency key 'k' was used" in refused.json()["detail"]
     stored = await service.stored()
     assert {metric: stored[metric] for metric in METRICS if metric in stored} == {"m0": [1.0]}
 

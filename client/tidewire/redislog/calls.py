@@ -36,6 +36,8 @@ __all__ = [
 MAX_BATCHES: Final = 500  # of one call: about 3 ms of Redis
 MAX_CALL_BYTES: Final = 1 << 20
 _EXACT_TRIM_BELOW: Final = 1_000  # '~' trims whole nodes of about 100 entries: pointless for a short log
+KEPT_KEY: Final = "\x01"
+"""Ends the key under which one partition of several remembers a body for all; no client's key has it."""
 # Calls that one idempotent request may need; the sequence in Redis is sequence * _CHUNKS + chunk.
 _CHUNKS: Final = 4_096
 
@@ -269,7 +271,7 @@ def parse_append(reply: Sequence[bytes], call: AppendCall) -> Appended | Clock:
     if kind == b"lease":
         return Appended(epoch, last, ("lease",) * len(call.batches), duplicate=False)
     if kind == b"conflict":
-        key = call.once.key if call.once else ""
+        key = call.once.key.removesuffix(KEPT_KEY) if call.once else ""
         raise PublishConflict(f"the idempotency key {key!r} was used with another body; use a new key for a new body")
     raise LogUnavailable(f"the log answered {kind!r}; is another version of Tidewire's functions loaded?")
 

@@ -13,7 +13,7 @@ from tidewire.errors import LayoutMismatch, LogUnavailable
 from tidewire.model.batch import EncodedBatch
 from tidewire.model.layout import SINGLE, Layout
 from tidewire.model.vector_cursor import VectorCursor
-from tidewire.redislog.calls import Appended, Entry, LastReading, Once
+from tidewire.redislog.calls import KEPT_KEY, Appended, Entry, LastReading, Once
 from tidewire.redislog.lineage import Clock
 from tidewire.redislog.log import BlockingRedisLog, RedisLog
 
@@ -128,7 +128,7 @@ class PartitionedLog:
             raise LogUnavailable(f"partition {gone[0]} of the log at {self.url} does not answer; nothing was stored")
         if once is not None and keeper is not None:
             # before anything is stored, wherever the metrics of this body and of another one lie
-            await self.parts[keeper].append([], once=once._replace(key=f"{once.key}\x01"))
+            await self.parts[keeper].append([], once=once._replace(key=once.key + KEPT_KEY))
         answers = await asyncio.gather(
             *(appenders[number].append([batches[at] for at in own], **options) for number, own in places.items()),
             return_exceptions=True,
