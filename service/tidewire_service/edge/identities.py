@@ -19,7 +19,7 @@ from tidewire_service.hub.end_reason import EndReason
 __all__ = ["Identities"]
 
 _KEPT_S: Final = 30.0
-_AGAIN_S: Final = 10.0  # between two looks at the identities of open streams
+_AGAIN_S: Final = 15.0  # between two looks at the identities of open streams
 _REFUSED_S: Final = 60.0  # long enough for every sweep of the streams to see it
 _MOST: Final = 10_000  # identities that are kept; beyond it the one that was asked for first goes
 _log = structlog.get_logger("tidewire_service")

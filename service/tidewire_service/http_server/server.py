@@ -187,8 +187,10 @@ def _allow_connections(wanted: int) -> None:
         write("open_files_limited", allowed=allowed, wanted=wanted)
 
 
-def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> None:
-    """Serve until SIGINT or SIGTERM.
+def run(
+    app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket], *, more_connections: int = 0
+) -> None:
+    """Serve until SIGINT or SIGTERM; the app may open `more_connections` besides those of its clients.
 
     What exists by now stays, so the collector skips it. It runs seldom: with thousands of connections a full collection
     takes as long as many flushes, and what a stream leaves behind has no cycles.
@@ -197,5 +199,5 @@ def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socke
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     if sys.platform != "win32":
-        _allow_connections(settings.max_streams + settings.max_waiting + _OTHER_FILES)
+        _allow_connections(settings.max_streams + settings.max_waiting + more_connections + _OTHER_FILES)
     make_server(app, settings).run(list(sockets))

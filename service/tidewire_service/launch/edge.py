@@ -56,6 +56,6 @@ def command(**given: Any) -> None:
         url=f"{'https' if settings.tls_cert else 'http'}://{shown_host(settings.host)}:{settings.port}",
         upstream=without_password(own.upstream),
     )
-    run(app, settings, [sock])
+    run(app, settings, [sock], more_connections=settings.max_streams + own.max_selections)
     _log.info("edge_ended")
     gc.freeze()  # no more collections: the one at exit would visit every object of the libraries
