@@ -84,6 +84,7 @@ async def test_a_killed_edge_costs_its_viewers_nothing(
                 await eventually(lambda: reader.named("bye"))
             assert process.wait(HANG_S) == 0
     assert "Traceback" not in log.read_text()
+    assert "metric=" not in log.read_text(), "a query may hold a ticket"
 
 
 def test_an_edge_without_an_upstream_says_what_is_missing() -> None:

@@ -215,12 +215,15 @@ async def test_a_ticket_opens_one_stream_which_is_not_shared(
 
 def test_a_token_of_the_edge_and_a_required_one_contradict_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TIDEWIRE_TOKEN", "secret")
-    own, _ = load_edge_settings({"upstream": "http://127.0.0.1:8000"})
+    own, _ = load_edge_settings({"upstream": "http://127.0.0.1:9000"})
     assert own.token == "secret"
     assert "secret" not in repr(own)
     with pytest.raises(InvalidInput, match="--auth"):
-        load_edge_settings({"upstream": "http://127.0.0.1:8000", "auth": True})
+        load_edge_settings({"upstream": "http://127.0.0.1:9000", "auth": True})
     with pytest.raises(InvalidInput, match="--host"):
-        load_edge_settings({"upstream": "http://127.0.0.1:8000", "host": "0.0.0.0"})
+        load_edge_settings({"upstream": "http://127.0.0.1:9000", "host": "0.0.0.0"})
     with pytest.raises(InvalidInput, match="--upstream"):
         load_edge_settings({})
+    for upstream in ("http://127.0.0.1:8001", "http://localhost:8001/"):
+        with pytest.raises(InvalidInput, match="itself"):
+            load_edge_settings({"upstream": upstream, "port": 8001})

@@ -25,7 +25,6 @@ __all__ = ["Relay", "SelectionsFull"]
 
 _BACKOFF_S: Final = (0.2, 15.0)  # first and longest, as the SDK's
 _DENIED: Final = frozenset({401, 403})
-_PAUSED: Final = frozenset({408, 425, 429})  # besides 5xx: the same request may succeed later
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -204,7 +203,7 @@ class Relay:
             except UpstreamRefused as error:
                 if error.answer.status in _DENIED:
                     refused.add(authorization)
-                elif error.answer.status < 500 and error.answer.status not in _PAUSED:
+                elif not error.passing:
                     selection.begin_anew()  # what it said before is of no use to the upstream that is there now
                 _log.warning("upstream_refused", status=error.answer.status, reason=error.answer.detail)
             except ServiceUnavailable as error:
@@ -286,7 +285,7 @@ class Relay:
                 status = error.answer.status
                 if status in _DENIED:
                     return EndReason.REVOKED
-                if status < 500 and status not in _PAUSED:
+                if not error.passing:
                     _log.warning("upstream_refused", status=status, reason=error.answer.detail)
                     return EndReason.ERROR
             except ServiceUnavailable as error:

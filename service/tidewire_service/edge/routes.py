@@ -129,7 +129,7 @@ def stream_route(streams: Streams[Relay], identities: Identities) -> Any:
                 return
             admitted = await relay.admit(request)
         except UpstreamRefused as refused:
-            if refused.answer.status >= 500:  # any status but 200 would end an EventSource for good
+            if refused.passing:  # any status but 200 would end an EventSource for good
                 await streams.put_off(send)
             else:
                 await send_answer(send, refused.answer)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from urllib.parse import urlsplit
 
 from tidewire.errors import InvalidInput
-from tidewire.settings import ClientSettings, Option, Settings, default_of, load_settings
+from tidewire.settings import (
+    ClientSettings,
+    Option,
+    Settings,
+    default_of,
+    is_loopback,
+    load_settings,
+    without_password,
+)
 from tidewire.subscribing.service_address import checked_token, service_url
 from tidewire_service.settings import ServiceSettings
 
@@ -79,10 +88,15 @@ def load_edge_settings(given: Mapping[str, Any]) -> tuple[EdgeSettings, ServiceS
         given: values from the command line; None values count as not given.
 
     Raises:
-        InvalidInput: as `load_settings`.
+        InvalidInput: as `load_settings`; or the edge would read itself.
     """
     own = load_settings(EdgeSettings, given)
     service = load_settings(ServiceSettings, {name: given.get(name) for name in SHARED})
+    at = urlsplit(service_url(own.upstream))
+    if is_loopback(at.hostname or "") and at.port == service.port != 0:
+        raise InvalidInput(
+            "--port", service.port, f"is that of {without_password(own.upstream)}: the edge would read itself"
+        )
     if own.token and service.auth:
         raise InvalidInput("TIDEWIRE_TOKEN", "…", "is for viewers without a token, which --auth refuses")
     return own, service

@@ -27,6 +27,7 @@ _PER_CLIENT: Final = 16  # connections: what a client does for each request grow
 _PROBE_EVERY_S: Final = 1.0
 _PROBE_S: Final = 1.0
 _UNREACHABLE_S: Final = 3.0
+_PASSING: Final = frozenset({408, 425, 429})  # besides 5xx
 _log = structlog.get_logger("tidewire_service")
 
 
@@ -35,10 +36,12 @@ class UpstreamRefused(Exception):
 
     Attributes:
         answer: what it said.
+        passing: the same request may succeed later.
     """
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
+        self.passing = answer.status >= 500 or answer.status in _PASSING
         super().__init__(f"HTTP {answer.status} {answer.detail}".strip())
 
 
@@ -172,7 +175,8 @@ class Upstream:
         used.add(place)
         try:
             async with client.stream(method, target, headers=given) as answer:
-                self._reached_s = time.monotonic()
+                if answer.status < 500:  # a proxy without a service behind it answers too
+                    self._reached_s = time.monotonic()
                 yield answer
         finally:
             used.discard(place)
@@ -237,14 +241,9 @@ class Upstream:
     # -- whether it can be reached
 
     @property
-    def unreachable_s(self) -> float:
-        """Seconds since it last answered anything."""
-        return time.monotonic() - self._reached_s
-
-    @property
     def reachable(self) -> bool:
         """Whether it answered within the last 3 s."""
-        return self._reached_s > 0 and self.unreachable_s <= _UNREACHABLE_S
+        return self._reached_s > 0 and time.monotonic() - self._reached_s <= _UNREACHABLE_S
 
     async def watch(self) -> None:
         """Ask once a second whether it runs; until cancelled."""
@@ -252,6 +251,7 @@ class Upstream:
             try:
                 async with asyncio.timeout(_PROBE_S), self.ask("GET", "/health/live", "") as answer:
                     await answer.read()
+                self.trouble = f"HTTP {answer.status}"
             except TimeoutError:
                 self.trouble = f"no answer within {_PROBE_S:g} s"
             except ServiceUnreachable as error:
