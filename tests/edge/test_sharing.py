@@ -125,3 +125,24 @@ async def test_conflated_and_labelled_viewers_share_by_what_they_ask_for(
             await stack.enter_async_context(reading(edge.http, reader, query))
         await eventually(lambda: all(reader.named("live") for reader in readers))
         assert edge.gauges["selections"] == 3
+
+
+async def test_viewers_of_a_silent_selection_share_its_stream_while_others_are_busy(
+    service: Service, start_edge: StartEdge, eventually: Eventually
+) -> None:
+    edge = await start_edge(service.url)
+    await service.publish("plant/silent", 1)
+    readers = [StreamReader() for _ in range(10)]
+    async with contextlib.AsyncExitStack() as stack:
+        for number, reader in enumerate(readers):
+            await stack.enter_async_context(reading(edge.http, reader, "metric=plant/silent"))
+            await eventually(lambda reader=reader: reader.named("live"))
+            await service.publish("plant/busy", number)  # the position moves on, past what the ring knows
+        await eventually(lambda: edge.gauges["upstream_streams"] == 1)
+        assert edge.gauges["viewers_waiting"] + edge.gauges["viewers_live"] == 10
+        await service.publish("plant/silent", 2, 3)
+        await service.publish("plant/silent", 4)
+        await eventually(lambda: all(reader.values["plant/silent"][-1] == 4 for reader in readers))
+        await eventually(lambda: edge.gauges["viewers_live"] == 10)
+    assert all(reader.values == {"plant/silent": [1, 2, 3, 4]} for reader in readers)
+    assert all([kind for kind, _ in reader.told] == ["hello", "live"] for reader in readers)

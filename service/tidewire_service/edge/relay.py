@@ -80,6 +80,7 @@ class Relay:
             "selections": len(selections),
             "upstream_streams": self._upstream.streams,
             "viewers_live": sum(len(one.live) for one in selections),
+            "viewers_waiting": sum(len(one.waiting) for one in selections),
             "viewers_joining": sum(len(one.joining) for one in selections),
             "ring_bytes": sum(one.ring.bytes for one in selections),
         }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 __all__ = ["Ring"]
@@ -23,7 +24,7 @@ class _Entry(NamedTuple):
 class Ring:
     """Numbers what arrives; a number stands for everything before it.
 
-    Ids are texts that are only compared for equality. An id names the state after its event: who has had one stream of
+    Ids are texts that are compared for equality. An id names the state after its event: who has had one stream of
     a selection up to it lacks exactly what follows it in any other.
 
     Args:
@@ -86,6 +87,13 @@ class Ring:
             chunk.append(entry.data)
             size += len(entry.data)
         return b"".join(chunk), last_id, at
+
+    def ids(self, at: int) -> Iterator[tuple[int, str]]:
+        """Yield the number and the id of each event with an id from a number on, which is at least `first`."""
+        for number in range(at, self.end):
+            entry = self._entries[number - self.first + self._dropped]
+            if entry.id and entry.data:
+                yield number, entry.id
 
     def clear(self) -> None:
         """Drop everything; no number that was given out before is in the ring any more."""

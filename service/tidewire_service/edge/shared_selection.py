@@ -2,9 +2,13 @@
 
 **When a viewer may move to the ring.** An id says what was handed up to it: of a log of one partition everything at or
 below it, of several everything at or below each position that it names. So a viewer whose newest id is in the ring
-lacks exactly what follows it there. No other comparison is made: ids are opaque, and two streams over several
-partitions need not show the same ones. A viewer whose ids never are in the ring keeps an upstream stream of its own,
-which is right and only dearer.
+lacks exactly what follows it there. Two streams over several partitions need not show the same ids. A viewer whose ids
+never are in the ring keeps an upstream stream of its own, which is right and only dearer.
+
+**When it may wait for the ring.** Ids of one partition and one epoch have an order. If the end of the ring is not
+beyond a viewer, what arrives there up to the viewer's id it has, and what arrives after it, it lacks: it needs no
+stream of its own to wait for that. Without this rule each viewer of a selection that is silent would keep one. A `gap`
+or `stalled`, or an id of another epoch, sends those who wait to the upstream. Conflated viewers do not wait.
 
 One more thing is needed. An id does not name a partition that was away since the stream began, and there the two may
 begin differently: one with a snapshot. So the ring begins with the first `live` of a shared stream that no `stalled`
@@ -20,13 +24,41 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from tidewire.errors import InvalidCursor
+from tidewire.model.cursor import Cursor
+from tidewire.model.vector_cursor import parse_cursor
 from tidewire_service.edge.blocks import Block
 from tidewire_service.edge.ring import Ring
 from tidewire_service.hub.subscription import SubscriptionRequest
 
-__all__ = ["Member", "SelectionKey", "SharedSelection"]
+__all__ = ["Member", "Order", "SelectionKey", "SharedSelection", "order_of"]
 
 _ANNOUNCED: Final = frozenset({"gap", "stalled"})  # a `live` follows them, which is theirs
+
+
+class Order(NamedTuple):
+    """The place of an id among those of its own line.
+
+    Attributes:
+        line: what two ids must share to be compared: the epoch, and of a partition among several also which it is.
+        id: rises along the line.
+    """
+
+    line: tuple[str, int, int]
+    id: int
+
+
+def order_of(id_: str) -> Order | None:
+    """Return the order of an id; None if it names several partitions, or cannot be read."""
+    try:
+        cursor = parse_cursor(id_)
+    except InvalidCursor:
+        return None
+    if isinstance(cursor, Cursor):
+        return Order((cursor.epoch, 0, -1), cursor.id)
+    if len(cursor.parts) > 1:
+        return None
+    return Order((cursor.epoch, cursor.layout, cursor.own.partition), cursor.id)
 
 
 class SelectionKey(NamedTuple):
@@ -72,6 +104,9 @@ class Member(Protocol):
     def look_at_ring(self) -> None:
         """Move to the ring if that is possible now."""
 
+    def go_on(self, at: int | None) -> None:
+        """Stop waiting: continue from a number of the ring, or upstream if it is None."""
+
 
 class SharedSelection:
     """The ring of one selection and its viewers.
@@ -86,6 +121,7 @@ class SharedSelection:
         viewers: all of them, each with the authorization that its requests carry upstream.
         live: the viewers that are handed what arrives.
         joining: the viewers that have an upstream stream of their own.
+        waiting: the viewers that have more than the ring, each with the order of its id.
         whole: the ring is in use; see above.
         stalled: a partition does not answer; who comes now is to be told, by a stream of its own.
         resume_id: where the shared stream continues after it is lost; empty for anew.
@@ -97,6 +133,7 @@ class SharedSelection:
         self.viewers: dict[Member, str] = {}
         self.live: dict[Member, None] = {}
         self.joining: dict[Member, None] = {}
+        self.waiting: dict[Member, Order] = {}
         self.whole = False
         self.stalled = False
         self.resume_id = ""
@@ -114,7 +151,9 @@ class SharedSelection:
             False if the stream must be opened anew, since its ids do not name all partitions.
         """
         arrived: list[bytes] = []
+        first, announced = self.ring.end, False
         for block in blocks:
+            announced = announced or block.event in _ANNOUNCED
             if block.id:
                 self.resume_id = block.id
             if block.event == "hello":
@@ -130,9 +169,27 @@ class SharedSelection:
             elif block.event != "bye":
                 self._keep(block, arrived)
         self._hand(arrived)
+        if self.waiting:
+            self._end_waiting(first, announced)
         for viewer in tuple(self.joining):
             viewer.look_at_ring()
         return True
+
+    def _end_waiting(self, first: int, announced: bool) -> None:
+        """Let each viewer that waits go on at the first event that it lacks, if that has arrived."""
+        whole = not announced and first >= self.ring.first
+        news = [(number, order_of(id_)) for number, id_ in self.ring.ids(first)] if whole else []
+        for viewer, has in tuple(self.waiting.items()):
+            if not whole:
+                viewer.go_on(None)
+                continue
+            for number, order in news:
+                if order is None or order.line != has.line:
+                    viewer.go_on(None)
+                    break
+                if order.id > has.id:
+                    viewer.go_on(number)
+                    break
 
     def _greet(self, block: Block) -> None:
         self._hello = msgspec.json.decode(block.payload, type=dict[str, Any])
@@ -179,6 +236,8 @@ class SharedSelection:
     def _leave_ring(self) -> None:
         for viewer in tuple(self.live):
             viewer.leave_live()
+        for viewer in tuple(self.waiting):
+            viewer.go_on(None)
         self.ring.clear()
 
     def _hand(self, arrived: list[bytes]) -> None:
@@ -193,6 +252,16 @@ class SharedSelection:
     def place_of(self, id_: str) -> int | None:
         """Return the number in the ring of what follows an id; None if a viewer may not move there."""
         return self.ring.after(id_) if self.whole and id_ else None
+
+    def wait_at(self, viewer: Member, id_: str) -> bool:
+        """Let a viewer wait for what follows its id; return False if it may not."""
+        has, end = order_of(id_), order_of(self.ring.last_id)
+        if not self.whole or self.stalled or self.key.every_ms or has is None or end is None:
+            return False
+        if has.line != end.line or end.id > has.id:
+            return False
+        self.waiting[viewer] = has
+        return True
 
     def serves(self, id_: str) -> bool:
         """Return whether a viewer that comes with an id needs no upstream stream of its own."""

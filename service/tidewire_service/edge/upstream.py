@@ -13,6 +13,8 @@ import structlog
 
 from tidewire.errors import LimitExceeded, ServiceUnreachable
 from tidewire.model.answers import WhoamiJson
+from tidewire.settings import without_password
+from tidewire.subscribing.service_address import service_url
 from tidewire.subscribing.service_answer import Answer
 from tidewire.subscribing.service_client import AsyncServiceClient, AsyncStreamedAnswer
 from tidewire_service.edge.blocks import Block, BlockCutter
@@ -143,7 +145,7 @@ class Upstream:
         self._url = url
         self._opening = asyncio.Semaphore(_OPENING)
         self._reached_s = 0.0
-        self.shown = AsyncServiceClient(url, "").shown_base
+        self.shown = without_password(service_url(url))
         self.streams = self.opened = 0
         self.trouble = "it was not asked yet"
 

@@ -1,10 +1,10 @@
-"""One viewer of an edge: on an upstream stream of its own, catching up from the ring, or live; pure.
+"""One viewer of an edge: on an upstream stream of its own, catching up from the ring, waiting for it, or live; pure.
 
 Like a subscription of the hub, its operations are generators that yield effects. It begins with an upstream stream of
 its own, unless its cursor is in the ring. Each event of that is handed over as it came. After `live` it moves to the
-ring as soon as the newest id that it was handed is there (`shared_selection.py` says why that is exact), and
-from the end of the ring on it is live. If its socket is full it continues from the ring; what is no longer there, it
-asks upstream for, from its newest id.
+ring as soon as the newest id that it was handed is there, or waits until what it lacks arrives there
+(`shared_selection.py` says why both are exact). From the end of the ring on it is live. If its socket is full it
+continues from the ring; what is no longer there, it asks upstream for, from its newest id.
 """
 
 from __future__ import annotations
@@ -178,6 +178,7 @@ class Viewer:
         self._leave_own()
         if self._selection is not None:
             self._selection.live.pop(self, None)
+            self._selection.waiting.pop(self, None)
             self._selection.viewers.pop(self, None)
         self.live = False
 
@@ -203,6 +204,18 @@ class Viewer:
         if self._own is not None and self._own_live and self._place() is not None:
             self._own.wake()
 
+    def go_on(self, at: int | None) -> None:
+        """Stop waiting: continue from a number of the ring, or upstream if it is None."""
+        selection = self._selection
+        if selection is None or selection.waiting.pop(self, None) is None:
+            return
+        if at is None:
+            self._at = -1
+        else:
+            self._at = at
+            self._counters["moved_to_ring"] += 1
+        self._fell_back(self)
+
     # -- operations
 
     def run(self) -> Effects:
@@ -221,6 +234,8 @@ class Viewer:
             if self._own is not None:
                 if not (yield from self._relay_own(self._own)):
                     return
+                if selection is not None and self in selection.waiting:
+                    return  # `go_on` continues
                 continue
             thinned = self.slow and self.on_slow is OnSlow.CONFLATE
             if selection is None or thinned or self._at < selection.ring.first:
@@ -269,7 +284,7 @@ class Viewer:
     def _relay_own(self, own: OwnStream) -> Generator[Drain | ReadOwn, Any, bool]:
         """Hand over events of its upstream stream until it moves or is lost; return False if the viewer's ends."""
         while True:
-            if self._own_live and self._move():
+            if self._own_live and (self._move() or self._wait()):
                 return True
             blocks: list[Block] | None = yield ReadOwn(own)
             if blocks is None:
@@ -323,6 +338,13 @@ class Viewer:
         self._leave_own()
         self._at = at
         self._counters["moved_to_ring"] += 1
+        return True
+
+    def _wait(self) -> bool:
+        """Do without a stream of its own until what it lacks arrives; return whether it may."""
+        if self._selection is None or not self._selection.wait_at(self, self._last_id):
+            return False
+        self._leave_own()
         return True
 
     def _leave_own(self) -> None:
