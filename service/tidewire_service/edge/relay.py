@@ -120,7 +120,7 @@ class Relay:
         return shared
 
     def _close_unwatched(self) -> bool:
-        """Close the selection that has been without viewers for longest; return False if each has some."""
+        """Close the oldest selection without viewers; return False if each has some."""
         found = next((key for key, shared in self._shared.items() if not shared.selection.viewers), None)
         if found is not None:
             self._close(found, self._shared[found])

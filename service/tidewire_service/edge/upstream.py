@@ -58,8 +58,12 @@ class UpstreamStream:
         self._taken = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def begin(self, answering: contextlib.AbstractAsyncContextManager[AsyncStreamedAnswer]) -> None:
-        """Open it.
+    async def begin(
+        self,
+        answering: contextlib.AbstractAsyncContextManager[AsyncStreamedAnswer],
+        tasks: set[asyncio.Task[None]],
+    ) -> None:
+        """Open it; its task is in `tasks` until it ends.
 
         Raises:
             UpstreamRefused: another status than 200, or no stream.
@@ -67,6 +71,8 @@ class UpstreamStream:
         """
         opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._read(answering, opened), name="tidewire-upstream")
+        tasks.add(self._task)
+        self._task.add_done_callback(tasks.discard)
         try:
             async with asyncio.timeout(_OPEN_S):
                 await opened
@@ -145,12 +151,17 @@ class Upstream:
         self._url = url
         self._opening = asyncio.Semaphore(_OPENING)
         self._reached_s = 0.0
+        self._reading: set[asyncio.Task[None]] = set()
         self.shown = without_password(service_url(url))
         self.streams = self.opened = 0
         self.trouble = "it was not asked yet"
 
     async def close(self) -> None:
-        """Close all connections."""
+        """End all streams, and close all connections."""
+        reading = tuple(self._reading)
+        for task in reading:
+            task.cancel()
+        await asyncio.gather(*reading, return_exceptions=True)
         for client, _ in self._clients:
             await client.close()
 
@@ -208,7 +219,7 @@ class Upstream:
             headers["last-event-id"] = last_id
         async with self._opening:
             stream = UpstreamStream()
-            await stream.begin(self._counted(f"/v1/stream?{query}", authorization, headers))
+            await stream.begin(self._counted(f"/v1/stream?{query}", authorization, headers), self._reading)
         self.opened += 1
         return stream
 

@@ -4,7 +4,8 @@ Like a subscription of the hub, its operations are generators that yield effects
 its own, unless its cursor is in the ring. Each event of that is handed over as it came. After `live` it moves to the
 ring as soon as the newest id that it was handed is there, or waits until what it lacks arrives there
 (`shared_selection.py` says why both are exact). From the end of the ring on it is live. If its socket is full it
-continues from the ring; what is no longer there, it asks upstream for, from its newest id.
+continues from the ring; what is no longer there, it asks upstream for, from its newest id. The module is long because
+these states share one position: apart, none can be checked against the others.
 """
 
 from __future__ import annotations
@@ -316,6 +317,7 @@ class Viewer:
             self._attempt = 0
             told, self._owes_live = not self._owes_live, False
             if told:
+                self._last_id = block.id or self._last_id
                 return
         elif block.event in _ANNOUNCED:
             self._greeted = self._owes_live = True
