@@ -24,7 +24,7 @@ from rig.load import Load
 from rig.processes import Redis, Usage
 from rig.results import Aim, Section, arguments
 
-RATES = (1, 10)  # events/s of each selection
+RATES, FULL_RATES = (1, 10), (1, 3)  # events/s of each selection: at most what one core delivers
 MOST_STREAMS = ("--max-streams", "50000")
 
 
@@ -98,6 +98,7 @@ def main() -> None:
     viewers = given.viewers or (20_000 if given.full else 2_000)
     selections = given.selections or (100 if given.full else 20)
     rounds, seconds = (3, 4.0) if given.full else (2, 2.0)
+    rates = FULL_RATES if given.full else RATES
     section = Section("edge", f"An edge beside its hub: {viewers:,} viewers of {selections} selections", given)
     found: dict[tuple[str, int], list[Outcome]] = defaultdict(list)
     streams, shared_s, opened_s = [], [], defaultdict(list)
@@ -120,7 +121,7 @@ def main() -> None:
                                 streams.append(left)
                                 shared_s.append(took_s)
                             load.wait(feeder.sequence, 5)
-                            for rate in RATES:
+                            for rate in rates:
                                 outcome = trial(at, hub, feeder, load, rate * selections, seconds)
                                 found[name, rate].append(outcome)
                                 print(f"  {name} at {rate}/s: {outcome}", flush=True)
@@ -133,12 +134,12 @@ def main() -> None:
         ],
     )
     wrong = sum(outcome.wrong for outcomes in found.values() for outcome in outcomes)
-    ratios = [median(found["edge", rate], "cpu_us") / median(found["hub", rate], "cpu_us") for rate in RATES]
+    ratios = [median(found["edge", rate], "cpu_us") / median(found["hub", rate], "cpu_us") for rate in rates]
     section.aims([
         Aim("upstream streams", str(selections), str(max(streams)), max(streams) == selections),
         *(
             Aim(f"CPU per delivery at {rate}/s, to the hub's", "≤ 1.2 ×", f"{ratio:.2f} ×", ratio <= 1.2)
-            for rate, ratio in zip(RATES, ratios, strict=True)
+            for rate, ratio in zip(rates, ratios, strict=True)
         ),
         Aim("lost, doubled or out of order", "0", str(wrong), wrong == 0),
     ])  # fmt: skip
