@@ -13,6 +13,7 @@ import tidewire
 from tidewire.model.formulas.functions import AGGREGATORS, FUNCTIONS
 from tidewire.settings import ClientSettings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_service.edge.settings import EdgeSettings
 from tidewire_service.launch.token import TokenSettings
 from tidewire_service.launch.up import UpSettings
 from tidewire_service.settings import ServiceSettings
@@ -35,6 +36,11 @@ _UNITS: Final = {"same": "kept", "per second": "per second", "ratio": "`1`", "se
 _HEAD: Final = "| option | environment | default | |\n|---|---|---|---|\n"
 PROGRAMS: Final[tuple[tuple[str, str, type[msgspec.Struct]], ...]] = (
     ("`tidewire serve`", "", ServiceSettings),
+    (
+        "`tidewire edge`",
+        "Besides these it has those of `tidewire serve` that `tidewire edge --help` lists, with the same meaning.",
+        EdgeSettings,
+    ),
     ("`tidewire dashboard`", "", DashboardSettings),
     ("`tidewire up`", "The programs that it starts take their settings from the environment.", UpSettings),
     ("`tidewire token`", "These name the Redis of the service.", TokenSettings),

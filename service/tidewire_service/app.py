@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from litestar import Litestar
-from litestar.config.cors import CORSConfig
 from litestar.di import Provide
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
@@ -55,6 +54,7 @@ from tidewire_service.routes.whoami import get_whoami
 from tidewire_service.settings import ServiceSettings
 from tidewire_service.streams.streams import Streams
 from tidewire_service.web.authorization import AuthorizationMiddleware
+from tidewire_service.web.cors import cors_config
 from tidewire_service.web.declaration import RouteTable, check_declared
 from tidewire_service.web.foreign_bodies import ForeignBodies
 from tidewire_service.web.head import HeadAsGet
@@ -185,7 +185,7 @@ def create_app(
         exception_handlers={Exception: exception_handler(limit_counters)},
         after_request=add_policy,
         openapi_config=openapi_config(auth=settings.auth),
-        cors_config=_cors(settings),
+        cors_config=cors_config(settings),
         lifespan=[lifespan],
         logging_config=None,
         request_max_body_size=None,  # each route declares its own
@@ -230,27 +230,6 @@ def _jwt(settings: ServiceSettings) -> JwtVerifier | None:
     return JwtVerifier(settings)
 
 
-def _cors(settings: ServiceSettings) -> CORSConfig | None:
-    """Return the CORS rules for pages of the allowed origins; None if there are none."""
-    if not settings.allowed_origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(settings.allowed_origins),
-        allow_methods=["GET", "HEAD", "POST", "PUT", "DELETE"],
-        allow_headers=["*"],  # polyfills, tracers and caches add their own; none of them changes what an origin may do
-        expose_headers=[
-            "Retry-After",
-            "Tidewire-Cursor",
-            "Tidewire-Done",
-            "Tidewire-Missing",
-            "Tidewire-Request",
-            "Link",
-            "ETag",
-        ],
-        max_age=600,
-    )
-
-
 async def _all(running: Iterable[Coroutine[Any, Any, None]]) -> None:
     """Run all of some tasks; the first that fails ends the others."""
     async with asyncio.TaskGroup() as tasks:
@@ -259,7 +238,7 @@ async def _all(running: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 
 def _export_core(
-    telemetry: Telemetry, hub: Hub, streams: Streams, inboxes: Sequence[Inbox], failures: Counter[str]
+    telemetry: Telemetry, hub: Hub, streams: Streams[Hub], inboxes: Sequence[Inbox], failures: Counter[str]
 ) -> None:
     telemetry.export("tidewire_hub", lambda: hub.counters)
     telemetry.export("tidewire_hub", hub.gauges, gauge=True)
@@ -274,7 +253,7 @@ def _export_core(
 
 
 def _export_edge(
-    telemetry: Telemetry, authenticator: Authenticator, streams: Streams, slow_clients: SlowClients
+    telemetry: Telemetry, authenticator: Authenticator, streams: Streams[Hub], slow_clients: SlowClients
 ) -> None:
     telemetry.export("tidewire_connections_closed", lambda: slow_clients.closed, label="reason")
     telemetry.export("tidewire_connections", lambda: {"waiting": float(len(slow_clients))}, gauge=True)

@@ -6,6 +6,7 @@ tidewire.TidewireError
 │   ├── ScopeMissing               the token does not allow this
 │   ├── RouteUndeclared            the route does not say who may use it, so nobody may
 │   ├── TokenUndecided             the token is unknown and Redis does not answer
+│   ├── UpstreamAway               the service that an edge reads from does not answer
 │   ├── TicketRequestMalformed     the query of a request with a ticket cannot be read
 │   ├── RateExceeded               too many requests
 │   ├── MemoryShort                this process accepts nothing more for now
@@ -61,6 +62,7 @@ __all__ = [
     "TicketRequestMalformed",
     "TokenUndecided",
     "Unauthenticated",
+    "UpstreamAway",
     "UrlTooLong",
     "encodable",
     "limit_of",
@@ -115,6 +117,19 @@ class TokenUndecided(RequestRefused):
 
     def __init__(self) -> None:
         super().__init__("the token is not known yet and Redis does not answer; nothing was stored; try again")
+
+
+class UpstreamAway(RequestRefused):
+    """The service that an edge reads from does not answer.
+
+    Attributes:
+        retry_after_s: a pause after which it makes sense to try again.
+    """
+
+    retry_after_s = 2.0
+
+    def __init__(self) -> None:
+        super().__init__("the service that this edge reads from does not answer; try again")
 
 
 class TicketRequestMalformed(RequestRefused):

@@ -14,6 +14,7 @@ from tidewire.commands.cli import main
 from tidewire.errors import InvalidInput
 from tidewire.settings import ClientSettings, default_of, load_settings, settings_table
 from tidewire_dashboard.settings import DashboardSettings
+from tidewire_service.edge.settings import EdgeSettings
 from tidewire_service.launch.token import TokenSettings
 from tidewire_service.launch.up import UpSettings
 from tidewire_service.settings import ServiceSettings
@@ -21,6 +22,7 @@ from tidewire_service.settings import ServiceSettings
 ROOT = Path(__file__).parents[2]
 PROGRAMS = {
     "serve": ServiceSettings,
+    "edge": EdgeSettings,
     "dashboard": DashboardSettings,
     "up": UpSettings,
     "token list": TokenSettings,
@@ -43,7 +45,7 @@ def test_every_setting_is_an_option_with_its_help_variable_and_default(program: 
 
 def test_programs_agree_on_the_default_of_a_setting_that_they_share() -> None:
     for name in ("redis", "prefix", "url", "token", "log_level"):
-        programs = (ClientSettings, ServiceSettings, DashboardSettings, TokenSettings)
+        programs = (ClientSettings, ServiceSettings, EdgeSettings, DashboardSettings, TokenSettings)
         defaults = {default_of(one, name) for one in programs if name in one.__struct_fields__}
         assert len(defaults) == 1, name
     assert default_of(UpSettings, "port") == default_of(ServiceSettings, "port")

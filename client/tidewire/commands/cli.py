@@ -28,6 +28,7 @@ _COMMANDS: Final = {
     "catalog": _Entry("tidewire.commands.catalog", "List series with their last readings."),
     "dashboard": _Entry("tidewire_dashboard.command", "Run the dashboard on a service.", "dashboard"),
     "doctor": _Entry("tidewire.commands.doctor", "Check what is reachable and how to fix what is not."),
+    "edge": _Entry("tidewire_service.launch.edge", "Serve the streams of another service to many viewers.", "service"),
     "export": _Entry("tidewire.commands.export", "Write the readings of a span to a file."),
     "host": _Entry("tidewire_service.launch.host", "Publish this machine's CPU, memory, disk and network.", "service"),
     "mqtt": _Entry("tidewire.commands.mqtt", "Publish what devices send to an MQTT broker.", "mqtt"),

@@ -116,6 +116,11 @@ class StreamingHttpProtocol(HttpToolsProtocol):
         return self.client[0] if self.client else "-"
 
     @property
+    def closed(self) -> bool:
+        """Whether it is gone, or about to be."""
+        return self._direct.is_closing()
+
+    @property
     def _answering(self) -> bool:
         return self.cycle is not None and not self.cycle.response_complete
 

@@ -187,8 +187,12 @@ def _allow_connections(wanted: int) -> None:
         write("open_files_limited", allowed=allowed, wanted=wanted)
 
 
-def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket]) -> bool:
+def run(
+    app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socket], *, more_connections: int = 0
+) -> bool:
     """Serve until SIGINT or SIGTERM, or until the log is split otherwise; return whether nobody needs to start anew.
+
+    The app may open `more_connections` besides those of its clients.
 
     What exists by now stays, so the collector skips it. It runs seldom: with thousands of connections a full collection
     takes as long as many flushes, and what a stream leaves behind has no cycles.
@@ -197,13 +201,14 @@ def run(app: Litestar, settings: ServiceSettings, sockets: Sequence[socket.socke
     gc.freeze()
     gc.set_threshold(*_GC_THRESHOLDS)
     if sys.platform != "win32":
-        _allow_connections(settings.max_streams + settings.max_waiting + _OTHER_FILES)
+        _allow_connections(settings.max_streams + settings.max_waiting + more_connections + _OTHER_FILES)
     server, changed = make_server(app, settings), list[bool]()
 
     def end() -> None:
         changed.append(True)
         server.stop()
 
-    app.state.hub.on_layout_changed = end
+    if (hub := app.state.get("hub")) is not None:  # an edge has none
+        hub.on_layout_changed = end
     server.run(list(sockets))
     return not changed

@@ -21,7 +21,7 @@ from tidewire_service.launch.workers import Workers, inherited_socket, worker_nu
 from tidewire_service.operations.telemetry import configure_logging
 from tidewire_service.settings import ServiceSettings
 
-__all__ = ["command"]
+__all__ = ["check_tls", "command", "shown_host"]
 
 _FAILED: Final = 1
 _log = structlog.get_logger("tidewire_service")
@@ -38,7 +38,7 @@ def command(**given: Any) -> None:
         settings = load_settings(ServiceSettings, given)
     except InvalidInput as error:
         raise click.UsageError(str(error)) from None
-    _check_tls(settings)
+    check_tls(settings)
     worker_socket = inherited_socket()
     if worker_socket is not None:
         configure_logging(settings.log_level, settings.log_format)
@@ -64,7 +64,7 @@ def command(**given: Any) -> None:
     app = create_app(settings)  # here once, so that a failing import is reported once and no worker is started
     _log.info(
         "service_started",
-        url=f"{'https' if settings.tls_cert else 'http'}://{_shown_host(settings.host)}:{port}",
+        url=f"{'https' if settings.tls_cert else 'http'}://{shown_host(settings.host)}:{port}",
         redis=without_password(settings.redis),
         workers=settings.workers,
     )
@@ -81,7 +81,7 @@ def command(**given: Any) -> None:
     gc.freeze()  # no more collections: the one at exit would visit every object of the libraries
 
 
-def _check_tls(settings: ServiceSettings) -> None:
+def check_tls(settings: ServiceSettings) -> None:
     """Check the certificate and its key before anything listens.
 
     Raises:
@@ -98,5 +98,6 @@ def _check_tls(settings: ServiceSettings) -> None:
         ) from None
 
 
-def _shown_host(host: str) -> str:
+def shown_host(host: str) -> str:
+    """Return a host as it stands in a URL."""
     return f"[{host}]" if ":" in host else host

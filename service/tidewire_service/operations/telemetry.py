@@ -61,6 +61,8 @@ def configure_logging(level: str, form: LogFormat, stream: TextIO | None = None)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
+    for name in ("httpx", "httpcore"):  # they write the URLs of their requests, which may hold a ticket
+        logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("uvicorn", "uvicorn.error", "uvicorn.access"):  # to the same handler; `web.request_log` logs access
         logger = logging.getLogger(name)
         logger.handlers.clear()

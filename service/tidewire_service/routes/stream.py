@@ -28,10 +28,17 @@ from tidewire_service.web.authorization import identity_of_request
 from tidewire_service.web.declaration import declaration_in, declare
 from tidewire_service.web.query import CURSOR_NAMES, parse_query
 
-__all__ = ["STREAM_PATH", "StreamShortcut", "parse_stream_query", "parse_stream_request", "stream_route"]
+__all__ = [
+    "STREAM_PATH",
+    "STREAM_QUERY",
+    "StreamShortcut",
+    "parse_stream_query",
+    "parse_stream_request",
+    "stream_route",
+]
 
 STREAM_PATH: Final = "/v1/stream"
-_QUERY: Final = frozenset({"metric", "label", "replay", "every", "on_slow", "ticket", *CURSOR_NAMES})
+STREAM_QUERY: Final = frozenset({"metric", "label", "replay", "every", "on_slow", "ticket", *CURSOR_NAMES})
 _EVERY_MS: Final = (100, 3_600_000)  # shortest and longest interval of a conflated stream
 
 
@@ -62,7 +69,7 @@ def parse_stream_query(query_string: bytes, max_patterns: int) -> tuple[StreamRe
         InvalidInput: a field is malformed; InvalidPattern is a subclass.
         LimitExceeded: too many patterns.
     """
-    query = parse_query(query_string, _QUERY)
+    query = parse_query(query_string, STREAM_QUERY)
     patterns = query.patterns(max_patterns)
     replay = query.one("replay") or "last"
     request = StreamRequest(
@@ -92,7 +99,7 @@ def _on_slow(given: str) -> OnSlow:
         raise InvalidInput("on_slow", given, f"expected one of {', '.join(OnSlow)}") from None
 
 
-async def check_width(request: StreamRequest, streams: Streams) -> None:
+async def check_width(request: StreamRequest, streams: Streams[Hub]) -> None:
     """Check how many metrics a stream matches.
 
     Raises:
@@ -136,10 +143,10 @@ def _span_ms(replay: str) -> float:
         raise InvalidInput("replay", replay, f"expected last, none, or a span; {error.reason}") from None
 
 
-def stream_route(streams: Streams) -> Any:
+def stream_route(streams: Streams[Hub]) -> Any:
     """Return the route: a raw ASGI app, so that the hub writes directly to the socket."""
 
-    @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", query=_QUERY, stream=True, operation=_OPERATION))
+    @asgi(STREAM_PATH, copy_scope=False, **declare("subscribe", query=STREAM_QUERY, stream=True, operation=_OPERATION))
     async def get_stream(scope: Scope, receive: Receive, send: Send) -> None:
         """Check the request and serve the stream until it ends."""
         if scope["type"] != ScopeType.HTTP:
@@ -175,7 +182,7 @@ class StreamShortcut:
     refuse it), and one whose patterns take long to match (the app does that in turns).
     """
 
-    def __init__(self, app: ASGIApp, streams: Streams) -> None:
+    def __init__(self, app: ASGIApp, streams: Streams[Hub]) -> None:
         """Open plain streams with `streams`, and pass the rest to `app`."""
         self._app = app
         self._streams = streams

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Final
 
@@ -21,12 +21,11 @@ from tidewire.model.sse import HEARTBEAT, encode_event, encode_retry
 from tidewire_service.auth.scopes import ANYONE
 from tidewire_service.http_server.stepped_send import step
 from tidewire_service.http_server.stream_writer import StreamWriter
-from tidewire_service.hub.effects import Drain, Effect, Effects
+from tidewire_service.hub.effects import Drain
 from tidewire_service.hub.end_reason import EndReason
-from tidewire_service.hub.hub import Hub
-from tidewire_service.hub.joint_subscription import JointSubscription
-from tidewire_service.hub.subscription import Sink, Subscription
+from tidewire_service.hub.subscription import Sink
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.streams.source import Part, Place, Source
 
 __all__ = ["Send", "Stream", "bye", "retry_ms"]
 
@@ -42,7 +41,7 @@ class Stream:
     """One open stream: the sink of its subscription and the owner of its tasks.
 
     Args:
-        hub: of its subscription.
+        source: of its subscription.
         send: of ASGI.
         abort: closes the connection at once; None if the server does not allow it.
         settings: times and limits.
@@ -59,10 +58,10 @@ class Stream:
     __slots__ = (
         "_abort",
         "_catching",
-        "_hub",
         "_parked",
         "_send",
         "_settings",
+        "_source",
         "_writer",
         "_wrote",
         "ended",
@@ -75,22 +74,22 @@ class Stream:
 
     def __init__(
         self,
-        hub: Hub,
+        source: Source,
         send: Send,
         abort: Callable[[], None] | None,
         settings: ServiceSettings,
         writer: StreamWriter | None = None,
     ) -> None:
-        self._hub = hub
+        self._source = source
         self._send = send
         self._settings = settings
         self._parked: asyncio.Task[None] | None = None
-        self._catching: dict[Subscription, asyncio.Task[None]] = {}  # by what is caught up, in one partition each
+        self._catching: dict[Part, asyncio.Task[None]] = {}  # by what is caught up, in one partition each
         self._writer = writer
         if writer is not None:
             writer.park = self._park_chunk
         self._abort = abort
-        self.subscription: Subscription | JointSubscription | None = None
+        self.subscription: Place | None = None
         self._wrote = False
         self.identity = ANYONE
         self.last_write = time.monotonic()
@@ -170,7 +169,7 @@ class Stream:
         for part in self.subscription.parts:
             self._begin(part)
 
-    def _begin(self, part: Subscription) -> None:
+    def _begin(self, part: Part) -> None:
         effects = part.run()
         if self._writer is None or self._writer.paused:
             self._follow(part, effects)
@@ -182,22 +181,22 @@ class Stream:
             return
         self._follow(part, effects, pending)
 
-    def catch_up(self, part: Subscription) -> None:
+    def catch_up(self, part: Part) -> None:
         """Start catching up in a partition; there is at most one task of each at a time."""
         if self.subscription is not None and not self.ended.done():
             self._follow(part, part.catch_up())
 
-    def _follow(self, part: Subscription, effects: Effects[None], pending: Effect | None = None) -> None:
-        task = asyncio.ensure_future(self._hub.catch_up(part, effects, self.drained, pending))
+    def _follow(self, part: Part, effects: Generator[Any, Any, None], pending: Any = None) -> None:
+        task = asyncio.ensure_future(self._source.catch_up(part, effects, self.drained, pending))
         self._catching[part] = task
         task.add_done_callback(partial(self._caught_up, part))
 
-    def _caught_up(self, part: Subscription, task: asyncio.Task[None]) -> None:
+    def _caught_up(self, part: Part, task: asyncio.Task[None]) -> None:
         if self._catching.get(part) is task:
             del self._catching[part]
         if task.cancelled() or (error := task.exception()) is None:
             return
-        self._hub.count("stream_errors")
+        self._source.count("stream_errors")
         logger.error("stream_failed", exc_info=error)
         self.end(EndReason.ERROR)
 

@@ -7,7 +7,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from contextlib import nullcontext
-from typing import Any, Final
+from typing import Any, Final, Generic, TypeVar
 
 import structlog
 
@@ -15,12 +15,11 @@ from tidewire_service.auth.scopes import ANYONE, Identity
 from tidewire_service.http_server.protocol import connection_of
 from tidewire_service.hub.end_reason import EndReason
 from tidewire_service.hub.fanout import Matched
-from tidewire_service.hub.hub import Hub
-from tidewire_service.hub.joint_subscription import JointSubscription
-from tidewire_service.hub.subscription import OnSlow, Subscription, SubscriptionRequest
+from tidewire_service.hub.subscription import OnSlow, SubscriptionRequest
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, request_id
 from tidewire_service.settings import ServiceSettings
+from tidewire_service.streams.source import Part, Place, Source
 from tidewire_service.streams.stream import Send, Stream, bye
 from tidewire_service.streams.stream_quota import StreamQuota
 
@@ -28,6 +27,7 @@ __all__ = ["StreamRequest", "Streams"]
 
 Scope = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Any]]
+SourceT = TypeVar("SourceT", bound=Source)
 
 HEADERS: Final = (
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -49,11 +49,11 @@ class StreamRequest(SubscriptionRequest, frozen=True, kw_only=True):
     identity: Identity = ANYONE
 
 
-class Streams:
+class Streams(Generic[SourceT]):
     """All open streams of the process: opening, heartbeats, deadlines, rotation and drain.
 
     Args:
-        hub: of the subscriptions.
+        hub: makes the subscriptions.
         settings: times and limits of a stream, and how many may be open.
         limit_counters: counts the limits that streams reach.
 
@@ -64,7 +64,7 @@ class Streams:
         draining: no more streams are opened.
     """
 
-    def __init__(self, hub: Hub, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
+    def __init__(self, hub: SourceT, settings: ServiceSettings, limit_counters: LimitCounters) -> None:
         self.hub = hub
         self.limit_counters = limit_counters
         self.quota = StreamQuota(settings, limit_counters)
@@ -72,7 +72,7 @@ class Streams:
         self.settings = settings
         self.ends: dict[EndReason, int] = dict.fromkeys(EndReason, 0)
         self.draining = False
-        self._open: dict[Subscription | JointSubscription, Stream] = {}
+        self._open: dict[Place, Stream] = {}
         self._sweeper: asyncio.Task[None] | None = None
         hub.on_fall_back = self._on_fall_back
 
@@ -111,6 +111,8 @@ class Streams:
         gone = None
         if connection is not None:
             connection.on_lost = stream.gone
+            if connection.closed:  # while the request was being checked: it will not say so again
+                stream.gone()
         else:
             gone = asyncio.ensure_future(_disconnected(receive))
             gone.add_done_callback(stream.gone)
@@ -185,13 +187,18 @@ class Streams:
         for stream in tuple(self._open.values()):
             stream.end(EndReason.DRAIN)
 
+    def end(self, subscription: Place, reason: EndReason) -> None:
+        """End the stream of a subscription, if it is open."""
+        if (stream := self._open.get(subscription)) is not None:
+            stream.end(reason)
+
     async def close(self) -> None:
         """Stop the sweeper."""
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
 
-    def _on_fall_back(self, subscription: Subscription) -> None:
+    def _on_fall_back(self, subscription: Part) -> None:
         stream = self._open.get(subscription.owner)
         if stream is None:
             return

@@ -21,6 +21,7 @@ from tidewire_service.errors import (
     TokenUndecided,
     Unauthenticated,
 )
+from tidewire_service.hub.hub import Hub
 from tidewire_service.limit_counters import LimitCounters
 from tidewire_service.request_scope import address_of, is_head, last_event_id
 from tidewire_service.streams.streams import StreamRequest, Streams
@@ -28,10 +29,10 @@ from tidewire_service.web.declaration import Declaration, Need, RouteTable, decl
 from tidewire_service.web.problems import refuse, send_problem
 from tidewire_service.web.query import parse_query
 
-__all__ = ["AuthorizationMiddleware", "identity_of_request"]
+__all__ = ["TICKET_FIELD", "AuthorizationMiddleware", "authorization_of", "identity_of_request"]
 
 _READS: Final = frozenset({"GET", "HEAD"})
-_TICKET_FIELD: Final = b"ticket="
+TICKET_FIELD: Final = b"ticket="
 
 
 def _need_of(declaration: Declaration | None, method: str) -> Need:
@@ -69,7 +70,7 @@ class AuthorizationMiddleware:
         app: ASGIApp,
         routes: RouteTable,
         authenticator: Authenticator,
-        streams: Streams,
+        streams: Streams[Hub],
         rates: RequestRates,
         address_rates: RequestRates,
         tickets: Tickets,
@@ -98,10 +99,10 @@ class AuthorizationMiddleware:
             self._address_rates.count(address_of(scope))
             if self._authenticator.open:
                 return self._app(scope, receive, send)
-            authorization = _authorization(scope)
+            authorization = authorization_of(scope)
             if declaration is not None and declaration.foreign is not None:
                 authorization = declaration.foreign.credentials(authorization, scope["query_string"])
-            if not authorization and _answers_with_stream(scope) and _TICKET_FIELD in scope["query_string"]:
+            if not authorization and _answers_with_stream(scope) and TICKET_FIELD in scope["query_string"]:
                 return self._authorize_ticket(scope, receive, send)
             identity = self._authenticator.identity(authorization)
             if identity is None:
@@ -192,7 +193,12 @@ _WORDS: Final[dict[str, str]] = {
 }
 
 
-def _authorization(scope: HTTPScope) -> str:
+def authorization_of(scope: HTTPScope) -> str:
+    """Return the Authorization header; empty if there is none.
+
+    Raises:
+        Unauthenticated: there are two.
+    """
     found = [value for name, value in scope["headers"] if name == b"authorization"]
     if len(found) > 1:
         raise Unauthenticated("the request has two Authorization headers", token_given=True)

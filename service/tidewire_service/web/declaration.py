@@ -20,7 +20,17 @@ from tidewire_service.errors import MethodNotAllowed, RouteUndeclared
 from tidewire_service.web.problems import MEDIA_TYPE, WORDING_KEY, Problem, Wording
 from tidewire_service.web.query import parse_query
 
-__all__ = ["Body", "Declaration", "Foreign", "Need", "RouteTable", "check_declared", "declaration_in", "declare"]
+__all__ = [
+    "Body",
+    "Declaration",
+    "Foreign",
+    "Need",
+    "RouteTable",
+    "check_declared",
+    "declaration_in",
+    "declare",
+    "query_of",
+]
 
 Need = Literal["nothing", "anybody", "publish", "subscribe", "edit", "operate"]
 Logged = Literal["always", "failures", "never"]
@@ -123,6 +133,12 @@ def declare(
 def _declared_by(handler: BaseRouteHandler) -> Declaration | None:
     declaration: Declaration | None = handler.opt.get(_OPTION)
     return declaration
+
+
+def query_of(handler: BaseRouteHandler) -> frozenset[str]:
+    """Return the names in the query string of a handler's route."""
+    declaration = _declared_by(handler)
+    return frozenset() if declaration is None else declaration.query
 
 
 def declaration_in(scope: Mapping[str, Any]) -> Declaration | None:

@@ -34,6 +34,7 @@ from tidewire_service.errors import (
     TicketRequestMalformed,
     TokenUndecided,
     Unauthenticated,
+    UpstreamAway,
     UrlTooLong,
     encodable,
     limit_of,
@@ -100,6 +101,7 @@ _TABLE: Final[tuple[tuple[type[Exception], int, str, str], ...]] = (
     (RouteUndeclared, 403, "forbidden", "Forbidden"),
     (ForeignOrigin, 403, "foreign-origin", "Foreign origin"),
     (TokenUndecided, 503, "undecided", "Undecided"),
+    (UpstreamAway, 503, "upstream-away", "The upstream does not answer"),
     (TicketRequestMalformed, 422, "unreadable", "Unreadable"),
     (RateExceeded, 429, "too-many-requests", "Too many requests"),
     (MemoryShort, 503, "short-of-memory", "Short of memory"),
@@ -161,7 +163,7 @@ def _headers(error: Exception) -> dict[str, str]:
         case Unauthenticated():
             challenge = 'Bearer realm="tidewire"' + (', error="invalid_token"' if error.token_given else "")
             return {"WWW-Authenticate": challenge}
-        case TokenUndecided() | RateExceeded() | MemoryShort() | LogUnavailable():
+        case TokenUndecided() | UpstreamAway() | RateExceeded() | MemoryShort() | LogUnavailable():
             return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
         case MethodNotAllowed():
             return {"Allow": _with_head(error.allowed)}
