@@ -9,6 +9,7 @@ and how many upstream streams there are. `--full`: 20,000 viewers of 100 selecti
 from __future__ import annotations
 
 import re
+import resource
 import statistics
 import sys
 import time
@@ -96,6 +97,10 @@ def main() -> None:
         str(__doc__).splitlines()[0], viewers=(0, "how many; 2,000 or 20,000"), selections=(0, "20 or 100")
     )
     viewers = given.viewers or (20_000 if given.full else 2_000)
+    open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if open_files != resource.RLIM_INFINITY and viewers > open_files * 3 // 4:
+        viewers = open_files * 3 // 4
+        print(f"{viewers:,} viewers: this machine allows {open_files:,} open files", flush=True)
     selections = given.selections or (100 if given.full else 20)
     rounds, seconds = (3, 4.0) if given.full else (2, 2.0)
     rates = FULL_RATES if given.full else RATES
