@@ -323,3 +323,12 @@ def test_a_ring_is_not_used_before_its_stream_was_live_everywhere(stalled_first:
         assert not selection.serves("2,0"), "who comes now is to be told that a partition is away"
         assert selection.take([_block("live", "3,0", b"{}")])
         assert selection.serves("3,0")
+
+
+def test_a_live_that_names_a_partition_still_away_lets_nobody_in_by_the_ring() -> None:
+    selection = SharedSelection(SelectionKey(("**",), (), 0, ()), 10_000)
+    assert selection.take([_block("hello", "1,0", b"{}"), _block("live", "1,0", b'{"stalled":[]}')])
+    assert selection.serves("1,0")
+    for still_away, served in ((b'{"stalled":[3]}', False), (b'{"stalled":[]}', True)):
+        assert selection.take([_block("stalled", None, b"{}"), _block("live", "2,0", still_away)])
+        assert selection.serves("2,0") is served

@@ -36,6 +36,12 @@ __all__ = ["Member", "Order", "SelectionKey", "SharedSelection", "order_of"]
 _ANNOUNCED: Final = frozenset({"gap", "stalled"})  # a `live` follows them, which is theirs
 
 
+class _Live(msgspec.Struct):
+    """A `live`: of a log of several partitions it says which do not answer yet."""
+
+    stalled: list[int] = []
+
+
 class Order(NamedTuple):
     """The place of an id among those of its own line.
 
@@ -208,7 +214,7 @@ class SharedSelection:
 
     def _settle(self, block: Block, arrived: list[bytes]) -> None:
         """Take a `live`: viewers are told if something was announced before it."""
-        self.stalled = False
+        self.stalled = bool(msgspec.json.decode(block.payload, type=_Live).stalled)
         if self.whole and self._owes_live:
             self.ring.append(block.id, block.data)
             arrived.append(block.data)
