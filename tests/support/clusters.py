@@ -145,7 +145,8 @@ class Cluster(Several):
     def fail_over(self, primary: Server, *how: str) -> Server:
         """Promote a replica as an operator does: by default the primary hands over, with ``FORCE`` it is not asked."""
         replica = self.replica_of(primary)
-        replica.client.execute_command("CLUSTER", "FAILOVER", *how)
+        begin = partial(replica.client.execute_command, "CLUSTER", "FAILOVER", *how)
+        until(begin, "the failover begins")  # a primary that was stopped counts as failed for a moment
         until(lambda: replica.client.role()[0] == b"master", "the replica is promoted")
         return replica
 

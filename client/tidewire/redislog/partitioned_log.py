@@ -123,11 +123,10 @@ class PartitionedLog:
             return await appenders[0].append(batches, **options)
         places = self.layout.split(batch.metric for batch in batches) or {0: []}
         once = options.get("once")
-        keeper = None if once is None else self.layout.partition_of(once.key)  # says whether the key came before
-        if gone := sorted(self.away.keys() & {*places, keeper}):
+        if gone := sorted(self.away.keys() & places):
             raise LogUnavailable(f"partition {gone[0]} of the log at {self.url} does not answer; nothing was stored")
-        if once is not None and keeper is not None:
-            # before anything is stored, wherever the metrics of this body and of another one lie
+        if once is not None and (keeper := self.layout.partition_of(once.key)) not in self.away:
+            # whether the key came with another body, before anything is stored, wherever the metrics of both lie
             await self.parts[keeper].append([], once=once._replace(key=once.key + KEPT_KEY))
         answers = await asyncio.gather(
             *(appenders[number].append([batches[at] for at in own], **options) for number, own in places.items()),
