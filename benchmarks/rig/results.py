@@ -18,7 +18,7 @@ __all__ = ["Aim", "Section", "arguments"]
 RESULTS = Path(__file__).parents[1] / "RESULTS.md"
 SERVICE = (
     "before", "s1", "s2", "s3", "latency", "idle", "storm", "stalled", "append", "publisher", "conflation", "restart",
-    "shape", "auth", "ingest", "day", "soak", "edge",
+    "shape", "auth", "ingest", "day", "soak", "edge", "partitions",
 )  # fmt: skip
 DASHBOARD = (
     "viewers", "opening", "returning", "browser", "store", "formulas", "many_series", "runs", "sessions",
@@ -36,6 +36,7 @@ counted and its sequence checked. Ratios within one run count; absolute numbers 
         python benchmarks/$each.py --full     # without --full: a quick look, at most a few minutes
     done
     python benchmarks/edge.py --full
+    python benchmarks/partitions.py --full
     for each in viewers opening browser store formulas many_series runs sessions; do  # `sessions --full`: 2 h
         python benchmarks/$each.py --full
     done
