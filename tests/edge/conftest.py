@@ -5,61 +5,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any, Protocol
 
-import httpx
 import pytest
-from ports import own_port
 from servers import Service
-from waiting import HANG_S, eventually
+from waiting import eventually
 
 from tidewire_service.edge.app import create_edge
 from tidewire_service.edge.settings import EdgeSettings
-from tidewire_service.http_server.server import listening_socket, make_server
 from tidewire_service.settings import ServiceSettings
 
 
-class Edge:
-    """An edge; its port stays its own over stop and start.
-
-    Attributes:
-        url: where.
-        app: the Litestar app; None while stopped.
-        http: a client of it.
-    """
+class Edge(Service):
+    """An edge; its app's `state.relay` is its relay."""
 
     def __init__(self, own: EdgeSettings, settings: ServiceSettings) -> None:
+        super().__init__(settings, partial(create_edge, own))
         self.own = own
-        self.settings = settings
-        self.port = own_port()
-        self.url = f"http://127.0.0.1:{self.port}"
-        limits = httpx.Limits(max_connections=None)
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False, verify=False, limits=limits)
-        self.app: Any = None
-        self._ending: Callable[[], Awaitable[None]] | None = None
 
-    async def start(self) -> None:
-        app = create_edge(self.own, self.settings)
-        server = make_server(app, self.settings)
-        server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
-        task = asyncio.create_task(server.serve([listening_socket("127.0.0.1", self.port)]))
-
-        async def end() -> None:
-            server.stop()
-            await task
-
-        self.app, self._ending = app, end
-        await eventually(lambda: server.started or task.done())
+    async def start(self, *, wait: bool = False) -> None:
+        """Start it; its upstream may be away."""
+        await super().start(wait=wait)
 
     async def is_ready(self) -> bool:
         return (await self.http.get("/health/ready")).status_code == 200
-
-    async def stop(self) -> None:
-        if self._ending is not None:
-            ending, self._ending = self._ending, None
-            await ending()
-            self.app = None
 
     @property
     def relay(self) -> Any:

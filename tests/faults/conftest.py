@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from clusters import Cluster
 from waiting import HANG_S, eventually
 
 from tidewire.errors import LogUnavailable
@@ -144,3 +145,19 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         world = World(tmp_path, stack, lateness)
         await world.valkey.start()
         yield world
+
+
+@pytest.fixture(scope="module")
+def cluster_of_module(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.fixture
+def cluster(cluster_of_module: Cluster) -> Cluster:
+    """Three primaries without data and a replica of each, all in order, whatever the test before did to them."""
+    cluster_of_module.mend()
+    for server in cluster_of_module.servers:
+        if server.client.role()[0] == b"master":
+            server.client.flushall()
+    return cluster_of_module

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,22 +29,6 @@ from .load import Load
 pytestmark = pytest.mark.fault
 KEYS = Keys()
 SLOT = key_slot(KEYS.clock.encode())
-
-
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
-
-
-@pytest.fixture
-def cluster(processes: Cluster) -> Cluster:
-    """Three primaries without data and a replica of each, all in order, whatever the test before did to them."""
-    processes.mend()
-    for server in processes.servers:
-        if server.client.role()[0] == b"master":
-            server.client.flushall()
-    return processes
 
 
 async def _in_thread(work: Callable[..., Any], *given: Any) -> Any:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,12 +22,6 @@ pytestmark = pytest.mark.fault
 LAYOUT = layout_of(8)
 METRICS = [f"m{n}" for n in range(16)]
 assert {LAYOUT.partition_of(metric) for metric in METRICS} == set(range(8))
-
-
-@pytest.fixture
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
 
 
 def _slot(partition: int) -> int:

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -31,22 +30,6 @@ LAYOUT = layout_of(8)
 METRICS = [f"m{n}" for n in range(24)]
 AWAY_S = float(os.environ.get("SHARD_AWAY_S", "8"))
 assert {LAYOUT.partition_of(metric) for metric in METRICS} == set(range(8))
-
-
-@pytest.fixture(scope="module")
-def processes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with Cluster(tmp_path_factory.mktemp("cluster")) as started:
-        yield started
-
-
-@pytest.fixture
-def cluster(processes: Cluster) -> Cluster:
-    """Three primaries without data and a replica of each, all in order, whatever the test before did to them."""
-    processes.mend()
-    for server in processes.servers:
-        if server.client.role()[0] == b"master":
-            server.client.flushall()
-    return processes
 
 
 def _slot(partition: int) -> int:

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, Protocol
 
 import httpx
 import redis
+from litestar import Litestar
 from ports import own_port
 from waiting import HANG_S, eventually
 
@@ -107,18 +108,20 @@ class Service:
         http: a client of it.
     """
 
-    def __init__(self, settings: ServiceSettings) -> None:
+    def __init__(self, settings: ServiceSettings, make_app: Callable[[ServiceSettings], Litestar] = create_app) -> None:
         self.settings = settings
+        self._make_app = make_app
         self.port = own_port()
         self.url = f"http://127.0.0.1:{self.port}"
         # Without `verify` a client reads all certificate authorities: 45 ms of CPU for each of six hundred services.
-        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False, verify=False)
+        limits = httpx.Limits(max_connections=None)
+        self.http = httpx.AsyncClient(base_url=self.url, timeout=HANG_S, trust_env=False, verify=False, limits=limits)
         self.app: Any = None
         self._ending: Callable[[], Awaitable[None]] | None = None
 
     async def start(self, *, wait: bool = True) -> None:
         """Start it; without `wait` it may not be ready yet, for example because Redis is away."""
-        app = create_app(self.settings)
+        app = self._make_app(self.settings)
         server = make_server(app, self.settings)
         server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
         task = asyncio.create_task(server.serve([listening_socket("127.0.0.1", self.port)]))

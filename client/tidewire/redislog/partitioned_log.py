@@ -106,7 +106,7 @@ class PartitionedLog:
         A part that was stored answers a repeat as a duplicate, if the repeat has the same sequence or key.
 
         Raises:
-            LogUnavailable: a partition is away; what lies in others is stored. `stored` says nothing of several.
+            LogUnavailable: a partition is away; `stored` says what others have stored.
             LogFull, PublishConflict: as `RedisLog.append` says.
         """
         return await self.append_by(self.parts, batches, publisher=publisher, sequence=sequence, once=once)

@@ -219,15 +219,12 @@ class PartSubscription(Subscription):
             self._joint.announce = True
         return self._joint.say_live(self)
 
-    def _concerns(self) -> Mapping[str, Any]:
-        metrics = self.selection.metrics
-        concerns: dict[str, Any] = {"partition": self._partition.number, "metrics": sorted(islice(metrics, _NAMED))}
-        return concerns | ({"more": len(metrics) - _NAMED} if len(metrics) > _NAMED else {})
-
     @property
     def concerns(self) -> Mapping[str, Any]:
         """Which partition and metrics it is about, for an event that says so."""
-        return self._concerns()
+        metrics = self.selection.metrics
+        concerns: dict[str, Any] = {"partition": self._partition.number, "metrics": sorted(islice(metrics, _NAMED))}
+        return concerns | ({"more": len(metrics) - _NAMED} if len(metrics) > _NAMED else {})
 
 
 class _PartSink:
@@ -297,20 +294,11 @@ class JointSubscription:
         """Whether all parts are live."""
         return all([part.live for part in self._places.values()])  # noqa: C419 - runs for every write: no generator
 
-    @property
-    def slow(self) -> bool:
-        """Whether a part fell back because the socket was full."""
-        return any(part.slow for part in self._places.values())
-
     def written(self) -> None:
         """Move the positions: the socket has accepted what was parked."""
         self._parked = False
         for part in self._places.values():
             part.written()
-
-    def touches(self, number: int) -> bool:
-        """Return whether it has a place in a partition."""
-        return number in self._places
 
     def close(self) -> None:
         """Let go of the parts, which know it: a cycle that only the garbage collector would free."""
@@ -350,12 +338,6 @@ class JointSubscription:
             return self._cork.others_of_live(number, places)
         return tuple((other, part.handed) for other, part in places.items() if other != number and part.anchored)
 
-    def _vector(self, first: int | None = None) -> VectorCursor | None:
-        """Return what all parts were handed, that of one first; None if there is nothing."""
-        known = [(number, part.handed) for number, part in self._places.items() if part.anchored]
-        known.sort(key=lambda one: one[0] != first)
-        return VectorCursor.of(self._layout, known) if known else None
-
     # -- what is said of all parts
 
     def say_hello(self) -> None:
@@ -385,8 +367,8 @@ class JointSubscription:
         others = (one for one in self._places.values() if one is not part)
         if not self.announce or not all(one.live or one.partition.number in self.away for one in others):
             return True
-        vector = self._vector(part.partition.number)
-        assert vector is not None  # noqa: S101 - a part that goes live has a position
+        number = part.partition.number
+        vector = VectorCursor.of(self._layout, [(number, part.handed), *self._others(number)])
         self.announce = False
         return self._hand(live_event(vector, self.away))
 

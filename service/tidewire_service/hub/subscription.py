@@ -474,12 +474,13 @@ class Subscription:
         start = self._start()
         # before a snapshot the id is empty: a client that is cut within it starts anew, and misses nothing (row 14)
         id_ = "" if self.replay.kind == "last" else str(partition.cursor(start.id))
-        self.hand(reset_event(partition.epoch, id_, self._concerns()), start)
+        self.hand(reset_event(partition.epoch, id_, self.concerns), start)
         if self.replay.kind == "last":
             yield from self._snapshot()
 
-    def _concerns(self) -> Mapping[str, Any] | None:
-        """Return which partition and metrics an event is about; None for a log of one."""
+    @property
+    def concerns(self) -> Mapping[str, Any] | None:
+        """Which partition and metrics an event is about; None for a log of one."""
         return None
 
     # -- the beginning
