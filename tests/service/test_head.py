@@ -58,8 +58,11 @@ async def test_head_is_get_without_a_body_everywhere(service: Any, version: str)
     targets = await _targets(service)
     assert len(targets) > 20
     for target in targets:
-        status, headers, body = await _head_of(service, "HEAD", target, version)
-        expected, theirs, text = await _head_of(service, "GET", target, version)
+        while True:
+            status, headers, body = await _head_of(service, "HEAD", target, version)
+            expected, theirs, text = await _head_of(service, "GET", target, version)
+            if target != "/health/ready" or {status.split()[1], expected.split()[1]} == {b"200"}:
+                break  # else the machine stood still for longer than Redis may take to answer
         assert (status, body) == (expected, b""), target
         assert status.split()[1] in (b"200", b"404", b"405", b"422"), (target, status)
         kept = {name for name in theirs if name != b"transfer-encoding"}

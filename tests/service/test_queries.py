@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 import pytest
-from waiting import HANG_S
+from waiting import HANG_S, Eventually
 
 from tidewire_service.web.declaration import RouteTable
 
@@ -50,9 +50,10 @@ async def _events(service: Any, query: str, **headers: str) -> list[tuple[str, A
     return found
 
 
-async def test_a_polyfill_that_resumes_by_its_query_loses_nothing(service: Any) -> None:
+async def test_a_polyfill_that_resumes_by_its_query_loses_nothing(service: Any, eventually: Eventually) -> None:
     for value in range(9):
-        await service.post({"metric": "m", "value": value})
+        last = (await service.post({"metric": "m", "value": value})).json()["cursor"]
+    await eventually(lambda: str(service.app.state.hub.position) == last, "the hub has heard of all")
     everything = await _events(service, "metric=m&replay=1h")
     assert [value for _, values in everything for value in values] == list(range(9))
     start, third = everything[0][0], everything[2][0]
